@@ -163,6 +163,13 @@ func (c *Collector) Collect(ctx context.Context) (Collected, error) {
 	return done, err
 }
 
+// CollectBatch makes one batch of each step, and returns what it deleted: a look at what there is to do, in a transaction that is rolled
+// back. There may be more.
+func (c *Collector) CollectBatch(ctx context.Context) (Collected, error) {
+	done, _, err := c.pass(ctx, c.steps(), 1)
+	return done, err
+}
+
 // Run makes a pass at once and then one every Interval, until the context ends, and returns the context's error. A step makes
 // at most a hundred batches in a pass. If rows are left to delete and nothing failed, the next pass follows at once. A step
 // that walks a whole table goes on where it stopped. A pass that fails is logged, and the next one tries again, so Run

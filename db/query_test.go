@@ -10,7 +10,7 @@ import (
 func TestQueryNameIsTheOneThatSqlcWrote(t *testing.T) {
 	t.Parallel()
 	for sql, want := range map[string]string{
-		store.CreateAccount:                            "CreateAccount",
+		store.SQL("CreateAccount"):                     "CreateAccount",
 		"-- name: GetClient :one\nSELECT 1":            "GetClient",
 		"\n\t-- name: GetClient :one\nSELECT 1":        "GetClient",
 		"-- name: GetClient\r\nSELECT 1":               "GetClient",

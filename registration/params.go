@@ -78,3 +78,24 @@ func (m Metadata) PutClientDocumentParams() store.PutClientDocumentParams {
 		TLSClientAuthSANEmail: m.TLSClientAuthSANEmail, AuthorizationDetailsTypes: m.AuthorizationDetailsTypes, Metadata: m.Other,
 	}
 }
+
+// Client returns what the document states as the row that its registration makes, for [Render]. The identifiers, the secret and the times
+// are the caller's to fill in. A document without a method states client_secret_basic (RFC 7591, section 2).
+func (m Metadata) Client() store.OAuthClient {
+	c := store.OAuthClient{
+		RedirectURIs: m.RedirectURIs, PostLogoutRedirectURIs: m.PostLogoutRedirectURIs,
+		TokenEndpointAuthMethod: m.TokenEndpointAuthMethod, GrantTypes: m.GrantTypes, ResponseTypes: m.ResponseTypes, Scopes: m.Scopes,
+		Name: m.Name, URI: m.URI, Icon: m.Icon, TOS: m.TOS, Policy: m.Policy, Contacts: m.Contacts, JWKS: m.JWKS, JWKSURI: m.JWKSURI,
+		SoftwareID: m.SoftwareID, SoftwareVersion: m.SoftwareVersion, SoftwareStatement: m.SoftwareStatement,
+		ApplicationType: m.ApplicationType, SubjectType: m.SubjectType, DefaultMaxAge: m.DefaultMaxAge,
+		BackchannelLogoutURI: m.BackchannelLogoutURI, BackchannelLogoutSessionRequired: m.BackchannelLogoutSessionRequired,
+		RequirePushedAuthorizationRequests: m.RequirePushedAuthorizationRequests, DPoPBoundAccessTokens: m.DPoPBoundAccessTokens,
+		TLSClientCertificateBoundAccessTokens: m.TLSClientCertificateBoundAccessTokens, TLSClientAuthSubjectDN: m.TLSClientAuthSubjectDN,
+		TLSClientAuthSANDNS: m.TLSClientAuthSANDNS, TLSClientAuthSANURI: m.TLSClientAuthSANURI, TLSClientAuthSANIP: m.TLSClientAuthSANIP,
+		TLSClientAuthSANEmail: m.TLSClientAuthSANEmail, AuthorizationDetailsTypes: m.AuthorizationDetailsTypes, Metadata: m.Other,
+	}
+	if c.TokenEndpointAuthMethod == nil {
+		c.TokenEndpointAuthMethod = new("client_secret_basic")
+	}
+	return c
+}

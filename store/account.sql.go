@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-const CreateAccount = `-- name: CreateAccount :one
+const createAccount = `-- name: CreateAccount :one
 INSERT INTO account (
     id, account_id, provider_id, user_id, access_token, refresh_token, id_token,
     access_token_expires_at, refresh_token_expires_at, scope, password
@@ -24,22 +24,33 @@ RETURNING id, created_at, updated_at, account_id, provider_id, user_id, access_t
 `
 
 type CreateAccountParams struct {
-	ID                    AccountID
-	AccountID             string
-	ProviderID            string
-	UserID                UserID
-	AccessToken           *string
-	RefreshToken          *string
-	IDToken               *string
-	AccessTokenExpiresAt  *time.Time
+	// The id of what is stored. Make it once, and keep it for retries of the call.
+	ID AccountID
+	// The user.
+	UserID UserID
+	// The access token that the provider has issued, encrypted if it is to be secret.
+	AccessToken *string
+	// The refresh token that the provider has issued, encrypted if it is to be secret.
+	RefreshToken *string
+	// The user's identifier at the provider. For a password: the user's own id.
+	AccountID string
+	// 'credential' for a password, otherwise the name of the other provider.
+	ProviderID string
+	// The other provider's ID token, as the caller encrypted it.
+	IDToken *string
+	// The scope that the other provider granted, in its own notation.
+	Scope *string
+	// Password hash, argon2id for example, in the notation of the hasher.
+	Password *string
+	// When the provider's refresh token expires; nil if it is not known.
 	RefreshTokenExpiresAt *time.Time
-	Scope                 *string
-	Password              *string
+	// When the provider's access token expires; nil if it is not known.
+	AccessTokenExpiresAt *time.Time
 }
 
 // CreateAccount adds a way for a user to sign in. If the identity is taken, it violates account_provider_account_uidx.
 func (q *Queries) CreateAccount(ctx context.Context, arg CreateAccountParams) (Account, error) {
-	row := q.db.QueryRow(ctx, CreateAccount,
+	row := q.db.QueryRow(ctx, createAccount,
 		arg.ID,
 		arg.AccountID,
 		arg.ProviderID,
@@ -74,7 +85,7 @@ func (q *Queries) CreateAccount(ctx context.Context, arg CreateAccountParams) (A
 	return i, err
 }
 
-const DeleteAccount = `-- name: DeleteAccount :one
+const deleteAccount = `-- name: DeleteAccount :one
 WITH owner AS MATERIALIZED (
     -- locked, so that two calls that each delete one of the last two accounts run one after the other
     SELECT u.id
@@ -106,7 +117,9 @@ SELECT noted(
 `
 
 type DeleteAccountParams struct {
-	ID     AccountID
+	// The account.
+	ID AccountID
+	// The user.
 	UserID UserID
 }
 
@@ -115,7 +128,7 @@ type DeleteAccountParams struct {
 //   - last: the account is the user's last one and stays
 //   - unknown: the user has no such account
 func (q *Queries) DeleteAccount(ctx context.Context, arg DeleteAccountParams) (Outcome, error) {
-	row := q.db.QueryRow(ctx, DeleteAccount, arg.ID, arg.UserID)
+	row := q.db.QueryRow(ctx, deleteAccount, arg.ID, arg.UserID)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {
@@ -124,7 +137,7 @@ func (q *Queries) DeleteAccount(ctx context.Context, arg DeleteAccountParams) (O
 	return outcome, err
 }
 
-const FindAccountByProvider = `-- name: FindAccountByProvider :one
+const findAccountByProvider = `-- name: FindAccountByProvider :one
 SELECT c.id, c.created_at, c.updated_at, c.account_id, c.provider_id, c.user_id, c.access_token, c.refresh_token, c.id_token, c.access_token_expires_at, c.refresh_token_expires_at, c.scope, c.password, u.id, u.created_at, u.updated_at, u.name, u.email, u.email_verified, u.image, u.grants_epoch, u.sessions_epoch, u.ended_grants, u.suspended_at, u.deleted_at
 FROM account AS c
 JOIN "user" AS u ON u.id = c.user_id
@@ -132,8 +145,10 @@ WHERE c.provider_id = $1::text AND c.account_id = $2::text AND u.deleted_at IS N
 `
 
 type FindAccountByProviderParams struct {
+	// 'credential' for a password, otherwise the name of the other provider.
 	ProviderID string
-	AccountID  string
+	// The user's identifier at the provider. For a password: the user's own id.
+	AccountID string
 }
 
 type FindAccountByProviderRow struct {
@@ -144,7 +159,7 @@ type FindAccountByProviderRow struct {
 // FindAccountByProvider returns the account that stands for an identity at another provider, and its user. Zero rows: nobody has it, or its
 // user is deleted.
 func (q *Queries) FindAccountByProvider(ctx context.Context, arg FindAccountByProviderParams) (FindAccountByProviderRow, error) {
-	row := q.db.QueryRow(ctx, FindAccountByProvider, arg.ProviderID, arg.AccountID)
+	row := q.db.QueryRow(ctx, findAccountByProvider, arg.ProviderID, arg.AccountID)
 	var i FindAccountByProviderRow
 	err := row.Scan(
 		&i.Account.ID,
@@ -179,7 +194,7 @@ func (q *Queries) FindAccountByProvider(ctx context.Context, arg FindAccountByPr
 	return i, err
 }
 
-const FindCredentialAccountByEmail = `-- name: FindCredentialAccountByEmail :one
+const findCredentialAccountByEmail = `-- name: FindCredentialAccountByEmail :one
 SELECT c.id, c.created_at, c.updated_at, c.account_id, c.provider_id, c.user_id, c.access_token, c.refresh_token, c.id_token, c.access_token_expires_at, c.refresh_token_expires_at, c.scope, c.password, u.id, u.created_at, u.updated_at, u.name, u.email, u.email_verified, u.image, u.grants_epoch, u.sessions_epoch, u.ended_grants, u.suspended_at, u.deleted_at
 FROM "user" AS u
 JOIN account AS c ON c.user_id = u.id
@@ -196,7 +211,7 @@ type FindCredentialAccountByEmailRow struct {
 // FindCredentialAccountByEmail returns the password account of the user who has an e-mail address, and the user. ASCII case is ignored.
 // Zero rows: nobody has the address, or its user has no password. The caller compares the hash.
 func (q *Queries) FindCredentialAccountByEmail(ctx context.Context, email string) (FindCredentialAccountByEmailRow, error) {
-	row := q.db.QueryRow(ctx, FindCredentialAccountByEmail, email)
+	row := q.db.QueryRow(ctx, findCredentialAccountByEmail, email)
 	var i FindCredentialAccountByEmailRow
 	err := row.Scan(
 		&i.Account.ID,
@@ -231,7 +246,7 @@ func (q *Queries) FindCredentialAccountByEmail(ctx context.Context, email string
 	return i, err
 }
 
-const GetAccount = `-- name: GetAccount :one
+const getAccount = `-- name: GetAccount :one
 SELECT c.id, c.created_at, c.updated_at, c.account_id, c.provider_id, c.user_id, c.access_token, c.refresh_token, c.id_token, c.access_token_expires_at, c.refresh_token_expires_at, c.scope, c.password
 FROM account AS c
 WHERE c.id = $1::account_id
@@ -239,7 +254,7 @@ WHERE c.id = $1::account_id
 
 // GetAccount returns one account. Zero rows: there is no such account.
 func (q *Queries) GetAccount(ctx context.Context, id AccountID) (Account, error) {
-	row := q.db.QueryRow(ctx, GetAccount, id)
+	row := q.db.QueryRow(ctx, getAccount, id)
 	var i Account
 	err := row.Scan(
 		&i.ID,
@@ -262,7 +277,7 @@ func (q *Queries) GetAccount(ctx context.Context, id AccountID) (Account, error)
 	return i, err
 }
 
-const ListUserAccounts = `-- name: ListUserAccounts :many
+const listUserAccounts = `-- name: ListUserAccounts :many
 SELECT c.id, c.created_at, c.updated_at, c.account_id, c.provider_id, c.user_id, c.access_token, c.refresh_token, c.id_token, c.access_token_expires_at, c.refresh_token_expires_at, c.scope, c.password
 FROM account AS c
 WHERE c.user_id = $1::user_id
@@ -271,7 +286,7 @@ ORDER BY c.created_at, c.id
 
 // ListUserAccounts lists the accounts of a user, oldest first.
 func (q *Queries) ListUserAccounts(ctx context.Context, userID UserID) ([]Account, error) {
-	rows, err := q.db.Query(ctx, ListUserAccounts, userID)
+	rows, err := q.db.Query(ctx, listUserAccounts, userID)
 	if err != nil {
 		return nil, fmt.Errorf("query ListUserAccounts: %w", err)
 	}
@@ -304,7 +319,7 @@ func (q *Queries) ListUserAccounts(ctx context.Context, userID UserID) ([]Accoun
 	return items, nil
 }
 
-const UpdateAccountPassword = `-- name: UpdateAccountPassword :one
+const updateAccountPassword = `-- name: UpdateAccountPassword :one
 UPDATE account AS c
 SET password = $1::text, updated_at = now()
 WHERE c.user_id = $2::user_id AND c.provider_id = 'credential'
@@ -312,13 +327,15 @@ RETURNING c.id, c.created_at, c.updated_at, c.account_id, c.provider_id, c.user_
 `
 
 type UpdateAccountPasswordParams struct {
+	// The user.
+	UserID UserID
+	// Password hash, argon2id for example, in the notation of the hasher.
 	Password string
-	UserID   UserID
 }
 
 // UpdateAccountPassword replaces the hash of a user's password. Zero rows: the user has no password account.
 func (q *Queries) UpdateAccountPassword(ctx context.Context, arg UpdateAccountPasswordParams) (Account, error) {
-	row := q.db.QueryRow(ctx, UpdateAccountPassword, arg.Password, arg.UserID)
+	row := q.db.QueryRow(ctx, updateAccountPassword, arg.Password, arg.UserID)
 	var i Account
 	err := row.Scan(
 		&i.ID,
@@ -341,7 +358,7 @@ func (q *Queries) UpdateAccountPassword(ctx context.Context, arg UpdateAccountPa
 	return i, err
 }
 
-const UpdateAccountTokens = `-- name: UpdateAccountTokens :one
+const updateAccountTokens = `-- name: UpdateAccountTokens :one
 UPDATE account AS c
 SET access_token = coalesce($1::text, c.access_token),
     refresh_token = coalesce($2::text, c.refresh_token),
@@ -355,19 +372,26 @@ RETURNING c.id, c.created_at, c.updated_at, c.account_id, c.provider_id, c.user_
 `
 
 type UpdateAccountTokensParams struct {
-	AccessToken           *string
-	RefreshToken          *string
-	IDToken               *string
-	AccessTokenExpiresAt  *time.Time
+	// The account.
+	ID AccountID
+	// The access token that the provider has issued, encrypted if it is to be secret.
+	AccessToken *string
+	// The refresh token that the provider has issued, encrypted if it is to be secret.
+	RefreshToken *string
+	// The other provider's ID token, as the caller encrypted it.
+	IDToken *string
+	// The scope that the other provider granted, in its own notation.
+	Scope *string
+	// When the provider's refresh token expires; nil if it is not known.
 	RefreshTokenExpiresAt *time.Time
-	Scope                 *string
-	ID                    AccountID
+	// When the provider's access token expires; nil if it is not known.
+	AccessTokenExpiresAt *time.Time
 }
 
 // UpdateAccountTokens stores what another provider answered to a refresh. A nil parameter keeps the stored value, because such an answer
 // may leave a token out. Zero rows: there is no such account.
 func (q *Queries) UpdateAccountTokens(ctx context.Context, arg UpdateAccountTokensParams) (Account, error) {
-	row := q.db.QueryRow(ctx, UpdateAccountTokens,
+	row := q.db.QueryRow(ctx, updateAccountTokens,
 		arg.AccessToken,
 		arg.RefreshToken,
 		arg.IDToken,

@@ -11,7 +11,7 @@ import (
 	"github.com/oauthdb/oauthdb/token"
 )
 
-const CountAttempt = `-- name: CountAttempt :one
+const countAttempt = `-- name: CountAttempt :one
 SELECT (CASE WHEN n.is_allowed THEN 'counted' ELSE 'exhausted' END)::outcome AS outcome, n.attempts_left::bigint AS attempts_left,
     n.resets_at::timestamptz AS resets_at
 FROM (VALUES (true)) AS one (n)
@@ -20,9 +20,13 @@ CROSS JOIN count_attempt($1::text, $2::token_digest, $3::integer, $4::interval, 
 `
 
 type CountAttemptParams struct {
-	Purpose       string
-	Subject       token.Digest
-	MaxAttempts   int32
+	// Who is counted or acts, as a digest: of an e-mail address, a user's id, an address of the network.
+	Subject token.Digest
+	// What is tried. Codes and attempts of one purpose and subject share a budget.
+	Purpose string
+	// How many attempts are allowed.
+	MaxAttempts int32
+	// In how long a time.
 	AttemptWindow time.Duration
 }
 
@@ -42,7 +46,7 @@ type CountAttemptRow struct {
 //
 // Run this call on the pool: a transaction that is rolled back would forget the attempt.
 func (q *Queries) CountAttempt(ctx context.Context, arg CountAttemptParams) (CountAttemptRow, error) {
-	row := q.db.QueryRow(ctx, CountAttempt,
+	row := q.db.QueryRow(ctx, countAttempt,
 		arg.Purpose,
 		arg.Subject,
 		arg.MaxAttempts,
@@ -56,7 +60,7 @@ func (q *Queries) CountAttempt(ctx context.Context, arg CountAttemptParams) (Cou
 	return i, err
 }
 
-const DeleteExpiredAttemptCounts = `-- name: DeleteExpiredAttemptCounts :execrows
+const deleteExpiredAttemptCounts = `-- name: DeleteExpiredAttemptCounts :execrows
 WITH due AS MATERIALIZED (
     SELECT n.id
     FROM attempt_count AS n
@@ -71,14 +75,14 @@ WHERE n.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 
 // DeleteExpiredAttemptCounts deletes up to batch_size counts whose window has ended, and returns how many.
 func (q *Queries) DeleteExpiredAttemptCounts(ctx context.Context, batchSize int32) (int64, error) {
-	result, err := q.db.Exec(ctx, DeleteExpiredAttemptCounts, batchSize)
+	result, err := q.db.Exec(ctx, deleteExpiredAttemptCounts, batchSize)
 	if err != nil {
 		return 0, fmt.Errorf("query DeleteExpiredAttemptCounts: %w", err)
 	}
 	return result.RowsAffected(), nil
 }
 
-const ResetAttempts = `-- name: ResetAttempts :one
+const resetAttempts = `-- name: ResetAttempts :one
 WITH deleted AS (
     DELETE FROM attempt_count AS n
     WHERE n.purpose = $1::text AND n.subject = $2::token_digest
@@ -89,8 +93,10 @@ FROM (VALUES (true)) AS one (n)
 `
 
 type ResetAttemptsParams struct {
-	Purpose string
+	// Who is counted or acts, as a digest: of an e-mail address, a user's id, an address of the network.
 	Subject token.Digest
+	// What is tried. Codes and attempts of one purpose and subject share a budget.
+	Purpose string
 }
 
 // ResetAttempts forgets the attempts that were counted, once one of them has been right. Do it for a subject that the right one proves, such
@@ -98,7 +104,7 @@ type ResetAttemptsParams struct {
 //   - deleted: nothing is counted any more
 //   - unknown: nothing had been counted
 func (q *Queries) ResetAttempts(ctx context.Context, arg ResetAttemptsParams) (Outcome, error) {
-	row := q.db.QueryRow(ctx, ResetAttempts, arg.Purpose, arg.Subject)
+	row := q.db.QueryRow(ctx, resetAttempts, arg.Purpose, arg.Subject)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"fmt"
 )
 
-const DeleteExpiredDeviceCodes = `-- name: DeleteExpiredDeviceCodes :execrows
+const deleteExpiredDeviceCodes = `-- name: DeleteExpiredDeviceCodes :execrows
 WITH due AS MATERIALIZED (
     SELECT d.id
     FROM device_code AS d
@@ -23,7 +23,7 @@ WHERE d.id = ANY (ARRAY(SELECT x.id::text FROM due AS x))
 
 // DeleteExpiredDeviceCodes deletes up to batch_size requests of a better-auth server's devices that have expired, and returns how many.
 func (q *Queries) DeleteExpiredDeviceCodes(ctx context.Context, batchSize int32) (int64, error) {
-	result, err := q.db.Exec(ctx, DeleteExpiredDeviceCodes, batchSize)
+	result, err := q.db.Exec(ctx, deleteExpiredDeviceCodes, batchSize)
 	if err != nil {
 		return 0, fmt.Errorf("query DeleteExpiredDeviceCodes: %w", err)
 	}

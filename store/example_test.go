@@ -2,275 +2,235 @@ package store_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
-	"net/url"
+	"log"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
-	"github.com/oauthdb/oauthdb/internal/testdb"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
 
-// What stands between the two marks is the page of code in README.md; a test keeps them the same.
+// A user lets a client in, the client redeems its code, and the user thinks better of it.
+func Example() {
+	ctx := context.Background()
+	pool, err := db.Open(ctx, databaseURL, db.Options{})
+	must(err)
+	defer pool.Close()
+	q := store.New(pool)
 
-// readme:begin
+	user, err := q.CreateUser(ctx, store.CreateUserParams{ID: store.NewUserID(), Name: "Ada"})
+	must(err)
+	client, err := q.CreateClient(ctx, store.CreateClientParams{
+		ID:                      store.NewOAuthClientID(),
+		ClientID:                store.NewClientID(),
+		Name:                    new("Notes"),
+		RedirectURIs:            []string{"https://notes.example/callback"},
+		TokenEndpointAuthMethod: new("none"), // a public client
+		GrantTypes:              []string{"authorization_code", "refresh_token"},
+		Scopes:                  []string{"notes:read", "notes:write"},
+	})
+	must(err)
 
-// Server holds what the endpoints need.
-type Server struct {
-	Store      *store.Queries
-	Successors *token.Successors // token.NewSuccessors(newestKey, previousKey)
-	Scopes     []string          // of clients that have none registered
-}
+	// The user signs in: the cookie holds the token, the database its digest.
+	cookie, session := token.Mint(token.SessionToken), store.NewSessionID()
+	signedIn, err := q.CreateSession(ctx, store.CreateSessionParams{
+		ID: session, Token: cookie.Digest(), UserID: user.ID, Lifetime: 24 * time.Hour,
+	})
+	must(err)
+	fmt.Println("sign-in:", signedIn.Outcome)
 
-// approve is called when the user has clicked on Allow, and returns the code for the client. The authorization endpoint has recorded
-// the request (CreateAuthorization), which the client's registration allows.
-func (s *Server) approve(ctx context.Context, session store.Session, request store.AuthorizationID, scopes []string) (token.Raw, error) {
+	// The client sends its request, and the user allows a part of it.
+	verifier, request := strings.Repeat("v", 43), store.NewAuthorizationID()
+	created, err := q.CreateAuthorization(ctx, store.CreateAuthorizationParams{
+		ID: request, ClientID: client.ClientID, ResponseType: new("code"), Scopes: []string{"notes:read", "notes:write"},
+		CodeChallenge: new(token.S256(verifier)), CodeChallengeMethod: new("S256"), Lifetime: 10 * time.Minute,
+	})
+	must(err)
+	fmt.Println("request:", created.Outcome, *created.RedirectURI)
 	code := token.Mint(token.AuthorizationCode)
-	approved, err := s.Store.ApproveAuthorization(ctx, store.ApproveAuthorizationParams{
-		ID:            request,
-		UserID:        session.UserID,
-		SessionID:     &session.ID,
-		GrantedScopes: scopes,
-		DefaultScopes: s.Scopes,
-		Code:          new(code.Digest()),
-		CodeLifetime:  time.Minute,
+	approved, err := q.ApproveAuthorization(ctx, store.ApproveAuthorizationParams{
+		ID: request, Code: new(code.Digest()), UserID: user.ID, SessionID: &session, GrantedScopes: []string{"notes:read"},
+		CodeLifetime: time.Minute,
 	})
-	if err == nil && approved.Outcome != store.OutcomeApproved && approved.Outcome != store.OutcomeRetried {
-		err = fmt.Errorf("approve: %s", approved.Outcome) // denied meanwhile, expired, signed_out …
-	}
-	return code, err
-}
+	must(err)
+	fmt.Println("approval:", approved.Outcome)
 
-// Token is the token endpoint for public clients (RFC 6749, section 3.2).
-func (s *Server) Token(w http.ResponseWriter, r *http.Request) {
-	switch r.PostFormValue("grant_type") {
-	case "authorization_code":
-		s.exchangeCode(w, r)
-	case "refresh_token":
-		s.refresh(w, r)
-	default:
-		fail(w, "unsupported_grant_type")
-	}
-}
-
-// exchangeCode is one statement. It checks the code, marks it used and writes both tokens, or revokes what a replayed code gave.
-func (s *Server) exchangeCode(w http.ResponseWriter, r *http.Request) {
-	code, err := token.Parse(token.AuthorizationCode, r.PostFormValue("code"))
-	if err != nil {
-		fail(w, "invalid_grant") // malformed: no need to ask the database
-		return
-	}
+	// The client redeems the code.
 	access, refresh := token.Mint(token.AccessToken), token.Mint(token.RefreshToken)
-	redeemed, err := s.Store.RedeemAuthorizationCode(r.Context(), store.RedeemAuthorizationCodeParams{
-		Code:                 code.Digest(),
-		ClientID:             store.ClientID(r.PostFormValue("client_id")),
-		ClientAuthMethod:     "none", // a public client; else "client_secret_basic", say, and ClientSecret, a digest
-		RedirectURI:          optional(r.PostFormValue("redirect_uri")),
-		CodeChallenge:        new(token.S256(r.PostFormValue("code_verifier"))),
-		AccessTokenID:        store.NewAccessTokenID(), // new for each request, so this is never retried
-		AccessToken:          new(access.Digest()),
-		AccessTokenLifetime:  10 * time.Minute,
-		RefreshTokenID:       new(store.NewRefreshTokenID()),
-		RefreshToken:         new(refresh.Digest()),
-		RefreshTokenLifetime: 30 * 24 * time.Hour,
-		FamilyLifetime:       store.Never, // as long as it is refreshed
-		DefaultScopes:        s.Scopes,
+	redeemed, err := q.RedeemAuthorizationCode(ctx, store.RedeemAuthorizationCodeParams{
+		Code: code.Digest(), ClientID: client.ClientID, ClientAuthMethod: "none", CodeChallenge: new(token.S256(verifier)),
+		AccessTokenID: store.NewAccessTokenID(), AccessToken: new(access.Digest()), AccessTokenLifetime: 10 * time.Minute,
+		RefreshTokenID: new(store.NewRefreshTokenID()), RefreshToken: new(refresh.Digest()), RefreshTokenLifetime: 30 * 24 * time.Hour,
+		FamilyLifetime: store.Never,
 	})
-	switch {
-	case err != nil:
-		http.Error(w, "server_error", http.StatusInternalServerError) // a fault, never a verdict on the grant
-	case redeemed.Outcome == store.OutcomeRedeemed:
-		if redeemed.RefreshTokenID == nil {
-			refresh = token.Raw{} // the client is not registered for refresh_token
-		}
-		answer(w, access, refresh, redeemed.GrantedScopes)
-	default:
-		fail(w, errorOf(redeemed.Outcome)) // unknown, replayed, expired, mismatched, revoked …
+	must(err)
+	fmt.Println("redemption:", redeemed.Outcome, redeemed.GrantedScopes)
+
+	// A resource server asks about the access token, before and after the user withdraws what was granted.
+	ask := func() store.IntrospectTokenRow {
+		row, err := q.IntrospectToken(ctx, store.IntrospectTokenParams{Token: access.Digest(), ClientAuthMethod: "server"})
+		must(err)
+		return row
 	}
+	fmt.Println("introspection:", ask().Outcome)
+	_, err = q.RevokeUserAuthorizationsByClient(ctx, store.RevokeUserAuthorizationsByClientParams{UserID: user.ID, ClientID: client.ClientID})
+	must(err)
+	fmt.Println("introspection:", ask().Outcome)
+	// Output:
+	// sign-in: created
+	// request: created https://notes.example/callback
+	// approval: approved
+	// redemption: redeemed [notes:read]
+	// introspection: active
+	// introspection: inactive
 }
 
-// refresh is one statement too. A client that retries, from two tabs or after a lost answer, gets the same refresh token again.
-// If an older token comes back, it has leaked, and the family ends.
-func (s *Server) refresh(w http.ResponseWriter, r *http.Request) {
-	presented, err := token.Parse(token.RefreshToken, r.PostFormValue("refresh_token"))
-	if err != nil {
-		fail(w, "invalid_grant")
-		return
-	}
-	access, successor := token.Mint(token.AccessToken), s.Successors.Successor(presented)
-	rotated, err := s.Store.RotateRefreshToken(r.Context(), store.RotateRefreshTokenParams{
-		Token:                presented.Digest(),
-		ClientID:             store.ClientID(r.PostFormValue("client_id")),
-		ClientAuthMethod:     "none",
-		Grace:                30 * time.Second,
-		SuccessorID:          store.NewRefreshTokenID(),
-		Successor:            successor.Digest(),
-		RefreshTokenLifetime: 30 * 24 * time.Hour,
-		AccessTokenID:        store.NewAccessTokenID(),
-		AccessToken:          new(access.Digest()),
-		AccessTokenLifetime:  10 * time.Minute,
-		DefaultScopes:        s.Scopes,
-	})
-	switch {
-	case err != nil:
-		http.Error(w, "server_error", http.StatusInternalServerError)
-	case rotated.Outcome == store.OutcomeRotated:
-		answer(w, access, successor, rotated.Scopes)
-	case rotated.Outcome == store.OutcomeRetried:
-		// the successor written before, whichever key it was derived with
-		written, found := s.Successors.Match(presented, *rotated.Successor)
-		if !found {
-			fail(w, "invalid_grant")
-			return
-		}
-		answer(w, access, written, rotated.Scopes)
-	default:
-		fail(w, errorOf(rotated.Outcome)) // replayed (the family is dead now), unknown, expired, revoked …
-	}
-}
+// Eight tabs refresh at once, and get the same refresh token. When that one has been used, the first one is reused by somebody, and the
+// grant ends.
+func ExampleQueries_RotateRefreshToken() {
+	ctx := context.Background()
+	q, client, refresh := grant(ctx)
+	successors, err := token.NewSuccessors([]byte("a key of 32 bytes or more, kept as a secret"))
+	must(err)
 
-func errorOf(outcome store.Outcome) string {
-	switch outcome {
-	case store.OutcomeUnauthenticated, store.OutcomeDisabled:
-		return "invalid_client"
-	case store.OutcomeUnauthorizedClient, store.OutcomeInvalidScope, store.OutcomeInvalidTarget:
-		return string(outcome)
-	}
-	return "invalid_grant"
-}
-
-// readme:end
-
-func answer(w http.ResponseWriter, access, refresh token.Raw, scopes []string) {
-	w.Header().Set("Cache-Control", "no-store")
-	body := map[string]any{
-		"token_type": "Bearer", "access_token": access.Reveal(), "scope": strings.Join(scopes, " "), "expires_in": 600,
-	}
-	if refresh.Reveal() != "" {
-		body["refresh_token"] = refresh.Reveal()
-	}
-	_ = json.NewEncoder(w).Encode(body)
-}
-
-func fail(w http.ResponseWriter, code string) {
-	w.WriteHeader(http.StatusBadRequest)
-	_ = json.NewEncoder(w).Encode(map[string]string{"error": code})
-}
-
-func optional(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
-}
-
-func TestReadmesTokenEndpoint(t *testing.T) {
-	t.Parallel()
-	db := testdb.New(t, testdb.Options{MaxConns: 8})
-	ok := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	successors, err := token.NewSuccessors([]byte(strings.Repeat("k", 32)))
-	ok(err)
-	endpoints := &Server{Store: db.Store, Successors: successors, Scopes: []string{"openid", "profile", "email", "offline_access", "phone"}}
-	server := httptest.NewServer(http.HandlerFunc(endpoints.Token))
-	defer server.Close()
-
-	user, client, callback := store.NewUserID(), store.NewClientID(), "https://client.example/callback"
-	_, err = db.Store.CreateUser(t.Context(), store.CreateUserParams{ID: user, Name: "Ada", Email: new("ada@example.com")})
-	ok(err)
-	_, err = db.Store.CreateClient(t.Context(), store.CreateClientParams{
-		ID: store.NewOAuthClientID(), ClientID: client, RedirectURIs: []string{callback}, Public: new(true),
-	})
-	ok(err)
-	post := func(form url.Values) (status int, body map[string]any) {
-		form.Set("client_id", string(client))
-		r, err := http.PostForm(server.URL, form)
-		if err != nil {
-			t.Error(err)
-			return 0, nil
-		}
-		defer r.Body.Close()
-		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
-			t.Error(err)
-		}
-		return r.StatusCode, body
+	rotate := func(presented token.Raw) (store.Outcome, token.Raw) {
+		successor, access := successors.Successor(presented), token.Mint(token.AccessToken)
+		row, err := q.RotateRefreshToken(ctx, store.RotateRefreshTokenParams{
+			Token:                presented.Digest(),
+			ClientID:             client,
+			ClientAuthMethod:     "none",
+			AccessTokenID:        store.NewAccessTokenID(),
+			AccessToken:          new(access.Digest()),
+			AccessTokenLifetime:  10 * time.Minute,
+			SuccessorID:          store.NewRefreshTokenID(),
+			Successor:            successor.Digest(),
+			RefreshTokenLifetime: 30 * 24 * time.Hour,
+			Grace:                30 * time.Second,
+		})
+		must(err)
+		return row.Outcome, successor
 	}
 
-	verifier := strings.Repeat("v", 43)
-	scopes := []string{"openid", "email", "offline_access"}
-	cookie := token.Mint(token.SessionToken)
-	_, err = db.Store.CreateSession(t.Context(), store.CreateSessionParams{
-		ID: store.NewSessionID(), UserID: user, Token: cookie.Digest(), Lifetime: 24 * time.Hour,
-	})
-	ok(err)
-	request := store.NewAuthorizationID()
-	created, err := db.Store.CreateAuthorization(t.Context(), store.CreateAuthorizationParams{
-		ID: request, ClientID: client, Scopes: scopes, RedirectURI: new(callback), ResponseType: new("code"),
-		CodeChallenge: new(token.S256(verifier)), CodeChallengeMethod: new("S256"), DefaultScopes: endpoints.Scopes,
-		Lifetime: 10 * time.Minute,
-	})
-	ok(err)
-	if created.Outcome != store.OutcomeCreated {
-		t.Fatalf("CreateAuthorization: %s", created.Outcome)
-	}
-	signedIn, err := db.Store.FindSessionByToken(t.Context(), cookie.Digest())
-	ok(err)
-	if _, err := endpoints.approve(t.Context(), signedIn.Session, request, append(scopes, "phone")); err == nil {
-		t.Error("more was approved than the client asked for")
-	}
-	code, err := endpoints.approve(t.Context(), signedIn.Session, request, scopes)
-	ok(err)
-	exchange := url.Values{"grant_type": {"authorization_code"}, "code": {code.Reveal()}, "redirect_uri": {callback}, "code_verifier": {verifier}}
-	status, first := post(exchange)
-	if status != http.StatusOK {
-		t.Fatalf("code exchange: %d %v", status, first)
-	}
-
-	// eight tabs refresh at once
-	refreshed := make([]string, 8)
-	var wg sync.WaitGroup
-	for i := range refreshed {
-		wg.Go(func() {
-			status, body := post(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {first["refresh_token"].(string)}})
-			if status != http.StatusOK {
-				t.Errorf("refresh: %d %v", status, body)
-				return
-			}
-			refreshed[i] = body["refresh_token"].(string)
+	var tabs sync.WaitGroup
+	var mu sync.Mutex
+	outcomes, tokens := map[store.Outcome]int{}, map[string]bool{}
+	for range 8 {
+		tabs.Go(func() {
+			outcome, successor := rotate(refresh)
+			mu.Lock()
+			defer mu.Unlock()
+			outcomes[outcome]++
+			tokens[successor.Reveal()] = true
 		})
 	}
-	wg.Wait()
-	for _, r := range refreshed {
-		if r != refreshed[0] {
-			t.Errorf("parallel refreshes gave %v, want one and the same", refreshed)
-			break
-		}
-	}
-	wantActive := func(want bool, tokens ...string) {
-		t.Helper()
-		for _, raw := range tokens {
-			row, err := db.Store.IntrospectToken(t.Context(), store.IntrospectTokenParams{Token: token.DigestOf(raw), ClientAuthMethod: "server"})
-			ok(err)
-			if active := row.Outcome == store.OutcomeActive; active != want {
-				t.Errorf("a token is active: %v, want %v", active, want)
-			}
-		}
-	}
-	wantActive(true, refreshed[0])
+	tabs.Wait()
+	fmt.Println(outcomes, "and", len(tokens), "refresh token")
 
-	// the code once more: refused, and everything that it gave is dead
-	if status, body := post(exchange); status != http.StatusBadRequest || body["error"] != "invalid_grant" {
-		t.Errorf("replayed code: %d %v", status, body)
+	outcome, next := rotate(successors.Successor(refresh))
+	fmt.Println(outcome)
+	outcome, _ = rotate(refresh)
+	fmt.Println(outcome)
+	outcome, _ = rotate(next)
+	fmt.Println(outcome)
+	// Output:
+	// map[retried:7 rotated:1] and 1 refresh token
+	// rotated
+	// replayed
+	// revoked
+}
+
+// A limit on guesses counts them before they are made, so that no number of parallel requests gets past it.
+func ExampleQueries_CountAttempt() {
+	ctx := context.Background()
+	pool, err := db.Open(ctx, databaseURL, db.Options{})
+	must(err)
+	defer pool.Close()
+	q := store.New(pool)
+
+	for range 4 {
+		row, err := q.CountAttempt(ctx, store.CountAttemptParams{
+			Subject:       token.DigestOf("ada@example.com"),
+			Purpose:       "sign-in",
+			MaxAttempts:   3,
+			AttemptWindow: 15 * time.Minute,
+		})
+		must(err)
+		fmt.Println(row.Outcome, row.AttemptsLeft)
 	}
-	wantActive(false, refreshed[0], first["access_token"].(string))
+	// Output:
+	// counted 2
+	// counted 1
+	// counted 0
+	// exhausted 0
+}
+
+// A code that was sent by mail is accepted once.
+func ExampleQueries_RedeemOneTimeCode() {
+	ctx := context.Background()
+	pool, err := db.Open(ctx, databaseURL, db.Options{})
+	must(err)
+	defer pool.Close()
+	q := store.New(pool)
+
+	const purpose, address = "verify-email", "ada@example.com"
+	subject := token.DigestOf(address)
+	digest := func(code string) token.Digest { // keyed, as six digits are soon guessed
+		return token.ShortCodeDigest([]byte("a key of 32 bytes or more, kept as a secret"), purpose, address, code)
+	}
+	_, err = q.CreateOneTimeCode(ctx, store.CreateOneTimeCodeParams{
+		Subject: subject, Purpose: purpose, Digest: digest("403118"), Lifetime: 10 * time.Minute,
+	})
+	must(err)
+	for _, guess := range []string{"403117", "403118", "403118"} {
+		row, err := q.RedeemOneTimeCode(ctx, store.RedeemOneTimeCodeParams{
+			Subject: subject, Purpose: purpose, Digest: digest(guess), MaxAttempts: 5, AttemptWindow: time.Hour,
+		})
+		must(err)
+		fmt.Println(row.Outcome)
+	}
+	// Output:
+	// mismatched
+	// accepted
+	// unknown
+}
+
+// The statement of a call, to look at its plan.
+func ExampleSQL() {
+	fmt.Println(store.SQL("DeleteUser") != "", store.SQL("DropUser") == "")
+	// Output: true true
+}
+
+// grant is what Example does up to the redemption, by the shortest way: a client that a user has granted a refresh token.
+func grant(ctx context.Context) (q *store.Queries, client store.ClientID, refresh token.Raw) {
+	pool, err := pgxpool.New(ctx, databaseURL)
+	must(err)
+	q, client = store.New(pool), store.NewClientID()
+	user, err := q.CreateUser(ctx, store.CreateUserParams{ID: store.NewUserID(), Name: "Ada"})
+	must(err)
+	_, err = q.CreateClient(ctx, store.CreateClientParams{
+		ID: store.NewOAuthClientID(), ClientID: client, TokenEndpointAuthMethod: new("none"), RedirectURIs: []string{"https://notes.example/callback"},
+		GrantTypes: []string{"authorization_code", "refresh_token"}, Scopes: []string{"openid", "offline_access"},
+	})
+	must(err)
+	access, refresh := token.Mint(token.AccessToken), token.Mint(token.RefreshToken)
+	_, err = q.IssueGrant(ctx, store.IssueGrantParams{
+		ID: store.NewAuthorizationID(), ClientID: client, UserID: user.ID, GrantType: "authorization_code",
+		Scopes:        []string{"openid", "offline_access"},
+		AccessTokenID: store.NewAccessTokenID(), AccessToken: new(access.Digest()), AccessTokenLifetime: 10 * time.Minute,
+		RefreshTokenID: new(store.NewRefreshTokenID()), RefreshToken: new(refresh.Digest()), RefreshTokenLifetime: 30 * 24 * time.Hour,
+		FamilyLifetime: store.Never,
+	})
+	must(err)
+	return q, client, refresh
+}
+
+func must(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-const CreateSigningKey = `-- name: CreateSigningKey :one
+const createSigningKey = `-- name: CreateSigningKey :one
 INSERT INTO jwks (id, public_key, private_key, private_key_uri, alg, crv, expires_at)
 VALUES (
     $1::jwk_id, $2::text, $3::text, $4::text, $5::text, $6::text,
@@ -19,20 +19,27 @@ RETURNING id, created_at, updated_at, public_key, private_key, alg, crv, expires
 `
 
 type CreateSigningKeyParams struct {
-	ID            SigningKeyID
-	PublicKey     string
-	PrivateKey    string
+	// The id of what is stored. Make it once, and keep it for retries of the call.
+	ID SigningKeyID
+	// The public JSON Web Key (RFC 7517).
+	PublicKey string
+	// The private key, encrypted by the caller. Empty if it is kept elsewhere.
+	PrivateKey string
+	// Where the private key is kept, if it isn't here: a reference into a key management service.
 	PrivateKeyURI *string
-	Alg           *string
-	Curve         *string
-	Lifetime      *time.Duration
+	// Signature algorithm (RFC 7518, section 3.1).
+	Alg *string
+	// How long it lasts from now; nil for without end.
+	Lifetime *time.Duration
+	// The crv of the key; nil where its alg has none.
+	Curve *string
 }
 
 // CreateSigningKey stores a key pair. private_key is ciphertext: the caller encrypts it first. For a key that a key management service keeps,
 // private_key is empty and private_key_uri refers to it. A key with a lifetime is published until that has passed; a key without one, or
 // with store.Never, is published until it is retired.
 func (q *Queries) CreateSigningKey(ctx context.Context, arg CreateSigningKeyParams) (SigningKey, error) {
-	row := q.db.QueryRow(ctx, CreateSigningKey,
+	row := q.db.QueryRow(ctx, createSigningKey,
 		arg.ID,
 		arg.PublicKey,
 		arg.PrivateKey,
@@ -59,7 +66,7 @@ func (q *Queries) CreateSigningKey(ctx context.Context, arg CreateSigningKeyPara
 	return i, err
 }
 
-const DeleteExpiredSigningKeys = `-- name: DeleteExpiredSigningKeys :execrows
+const deleteExpiredSigningKeys = `-- name: DeleteExpiredSigningKeys :execrows
 WITH due AS MATERIALIZED (
     SELECT k.id
     FROM jwks AS k
@@ -74,14 +81,14 @@ WHERE k.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 
 // DeleteExpiredSigningKeys deletes up to batch_size keys that are no longer published, and returns how many.
 func (q *Queries) DeleteExpiredSigningKeys(ctx context.Context, batchSize int32) (int64, error) {
-	result, err := q.db.Exec(ctx, DeleteExpiredSigningKeys, batchSize)
+	result, err := q.db.Exec(ctx, deleteExpiredSigningKeys, batchSize)
 	if err != nil {
 		return 0, fmt.Errorf("query DeleteExpiredSigningKeys: %w", err)
 	}
 	return result.RowsAffected(), nil
 }
 
-const DeleteSigningKey = `-- name: DeleteSigningKey :one
+const deleteSigningKey = `-- name: DeleteSigningKey :one
 DELETE FROM jwks AS k
 WHERE k.id = $1::jwk_id
 RETURNING k.id::jwk_id AS id
@@ -89,7 +96,7 @@ RETURNING k.id::jwk_id AS id
 
 // DeleteSigningKey deletes a key at once, for instance one that has leaked. Zero rows: there is no such key.
 func (q *Queries) DeleteSigningKey(ctx context.Context, id SigningKeyID) (SigningKeyID, error) {
-	row := q.db.QueryRow(ctx, DeleteSigningKey, id)
+	row := q.db.QueryRow(ctx, deleteSigningKey, id)
 	var id_2 SigningKeyID
 	err := row.Scan(&id_2)
 	if err != nil {
@@ -98,7 +105,7 @@ func (q *Queries) DeleteSigningKey(ctx context.Context, id SigningKeyID) (Signin
 	return id_2, err
 }
 
-const FindCurrentSigningKey = `-- name: FindCurrentSigningKey :one
+const findCurrentSigningKey = `-- name: FindCurrentSigningKey :one
 SELECT k.id, k.created_at, k.updated_at, k.public_key, k.private_key, k.alg, k.crv, k.expires_at, k.private_key_uri
 FROM jwks AS k
 WHERE k.alg = $1::text AND k.expires_at IS NULL
@@ -107,7 +114,9 @@ LIMIT 1
 `
 
 type FindCurrentSigningKeyParams struct {
-	Alg      string
+	// Signature algorithm (RFC 7518, section 3.1).
+	Alg string
+	// How long a new key is published before it signs.
 	LeadTime time.Duration
 }
 
@@ -115,7 +124,7 @@ type FindCurrentSigningKeyParams struct {
 // been published for at least lead_time, so that every verifier has had time to fetch it, or else the oldest. Zero rows: there is no such
 // key; create one.
 func (q *Queries) FindCurrentSigningKey(ctx context.Context, arg FindCurrentSigningKeyParams) (SigningKey, error) {
-	row := q.db.QueryRow(ctx, FindCurrentSigningKey, arg.Alg, arg.LeadTime)
+	row := q.db.QueryRow(ctx, findCurrentSigningKey, arg.Alg, arg.LeadTime)
 	var i SigningKey
 	err := row.Scan(
 		&i.ID,
@@ -134,7 +143,7 @@ func (q *Queries) FindCurrentSigningKey(ctx context.Context, arg FindCurrentSign
 	return i, err
 }
 
-const GetSigningKey = `-- name: GetSigningKey :one
+const getSigningKey = `-- name: GetSigningKey :one
 SELECT k.id, k.created_at, k.updated_at, k.public_key, k.private_key, k.alg, k.crv, k.expires_at, k.private_key_uri
 FROM jwks AS k
 WHERE k.id = $1::jwk_id
@@ -142,7 +151,7 @@ WHERE k.id = $1::jwk_id
 
 // GetSigningKey returns one key, expired or not. Zero rows: there is no such key.
 func (q *Queries) GetSigningKey(ctx context.Context, id SigningKeyID) (SigningKey, error) {
-	row := q.db.QueryRow(ctx, GetSigningKey, id)
+	row := q.db.QueryRow(ctx, getSigningKey, id)
 	var i SigningKey
 	err := row.Scan(
 		&i.ID,
@@ -161,7 +170,7 @@ func (q *Queries) GetSigningKey(ctx context.Context, id SigningKeyID) (SigningKe
 	return i, err
 }
 
-const ListSigningKeys = `-- name: ListSigningKeys :many
+const listSigningKeys = `-- name: ListSigningKeys :many
 SELECT k.id, k.created_at, k.updated_at, k.public_key, k.private_key, k.alg, k.crv, k.expires_at, k.private_key_uri
 FROM jwks AS k
 WHERE k.expires_at IS NULL OR k.expires_at > now()
@@ -170,7 +179,7 @@ ORDER BY k.created_at DESC, k.id DESC
 
 // ListSigningKeys lists the keys to publish (RFC 7517, section 5), newest first: all that have not expired.
 func (q *Queries) ListSigningKeys(ctx context.Context) ([]SigningKey, error) {
-	rows, err := q.db.Query(ctx, ListSigningKeys)
+	rows, err := q.db.Query(ctx, listSigningKeys)
 	if err != nil {
 		return nil, fmt.Errorf("query ListSigningKeys: %w", err)
 	}
@@ -199,7 +208,7 @@ func (q *Queries) ListSigningKeys(ctx context.Context) ([]SigningKey, error) {
 	return items, nil
 }
 
-const RetireReplacedSigningKeys = `-- name: RetireReplacedSigningKeys :many
+const retireReplacedSigningKeys = `-- name: RetireReplacedSigningKeys :many
 WITH published AS MATERIALIZED (
     SELECT k.id, k.created_at
     FROM jwks AS k
@@ -220,8 +229,11 @@ RETURNING k.id, k.created_at, k.updated_at, k.public_key, k.private_key, k.alg, 
 `
 
 type RetireReplacedSigningKeysParams struct {
+	// Signature algorithm (RFC 7518, section 3.1).
+	Alg string
+	// How long it lasts from now.
 	Lifetime time.Duration
-	Alg      string
+	// How long a new key is published before it signs.
 	LeadTime time.Duration
 }
 
@@ -229,7 +241,7 @@ type RetireReplacedSigningKeysParams struct {
 // published for at least lead_time, so that FindCurrentSigningKey chooses it. lifetime should be as long as the last token that they signed
 // lives, and as long as a server may still sign with a key that it has chosen before. It returns the keys that it has retired.
 func (q *Queries) RetireReplacedSigningKeys(ctx context.Context, arg RetireReplacedSigningKeysParams) ([]SigningKey, error) {
-	rows, err := q.db.Query(ctx, RetireReplacedSigningKeys, arg.Lifetime, arg.Alg, arg.LeadTime)
+	rows, err := q.db.Query(ctx, retireReplacedSigningKeys, arg.Lifetime, arg.Alg, arg.LeadTime)
 	if err != nil {
 		return nil, fmt.Errorf("query RetireReplacedSigningKeys: %w", err)
 	}
@@ -258,7 +270,7 @@ func (q *Queries) RetireReplacedSigningKeys(ctx context.Context, arg RetireRepla
 	return items, nil
 }
 
-const RetireSigningKey = `-- name: RetireSigningKey :one
+const retireSigningKey = `-- name: RetireSigningKey :one
 UPDATE jwks AS k
 SET expires_at = least(k.expires_at, deadline($1::interval, NULL, 'Lifetime')), updated_at = now()
 WHERE k.id = $2::jwk_id
@@ -266,14 +278,16 @@ RETURNING k.id, k.created_at, k.updated_at, k.public_key, k.private_key, k.alg, 
 `
 
 type RetireSigningKeyParams struct {
+	// The key.
+	ID SigningKeyID
+	// How long it lasts from now.
 	Lifetime time.Duration
-	ID       SigningKeyID
 }
 
 // RetireSigningKey stops a key from signing and publishes it for one more lifetime, which should be as long as the last token that it
 // signed lives. An expiry that is already set is never postponed. Zero rows: there is no such key.
 func (q *Queries) RetireSigningKey(ctx context.Context, arg RetireSigningKeyParams) (SigningKey, error) {
-	row := q.db.QueryRow(ctx, RetireSigningKey, arg.Lifetime, arg.ID)
+	row := q.db.QueryRow(ctx, retireSigningKey, arg.Lifetime, arg.ID)
 	var i SigningKey
 	err := row.Scan(
 		&i.ID,
@@ -292,7 +306,7 @@ func (q *Queries) RetireSigningKey(ctx context.Context, arg RetireSigningKeyPara
 	return i, err
 }
 
-const RotateSigningKeyIfDue = `-- name: RotateSigningKeyIfDue :one
+const rotateSigningKeyIfDue = `-- name: RotateSigningKeyIfDue :one
 WITH newest AS MATERIALIZED (
     SELECT n.id, n.created_at
     FROM newest_signing_key($2::text, $3::interval) AS n (id, created_at)
@@ -318,13 +332,20 @@ LEFT JOIN rotated AS r ON true
 `
 
 type RotateSigningKeyIfDueParams struct {
-	ID            SigningKeyID
-	Alg           string
-	MaxAge        time.Duration
-	PublicKey     string
-	PrivateKey    string
+	// The id of what is stored. Make it once, and keep it for retries of the call.
+	ID SigningKeyID
+	// How old the current key may be.
+	MaxAge time.Duration
+	// Signature algorithm (RFC 7518, section 3.1).
+	Alg string
+	// The public JSON Web Key (RFC 7517).
+	PublicKey string
+	// The private key, encrypted by the caller. Empty if it is kept elsewhere.
+	PrivateKey string
+	// Where the private key is kept, if it isn't here: a reference into a key management service.
 	PrivateKeyURI *string
-	Curve         *string
+	// The crv of the key; nil where its alg has none.
+	Curve *string
 }
 
 type RotateSigningKeyIfDueRow struct {
@@ -341,7 +362,7 @@ type RotateSigningKeyIfDueRow struct {
 //   - fresh: the newest key is not due yet; id says which it is
 //   - taken: the id belongs to another key; call again with a new one
 func (q *Queries) RotateSigningKeyIfDue(ctx context.Context, arg RotateSigningKeyIfDueParams) (RotateSigningKeyIfDueRow, error) {
-	row := q.db.QueryRow(ctx, RotateSigningKeyIfDue,
+	row := q.db.QueryRow(ctx, rotateSigningKeyIfDue,
 		arg.ID,
 		arg.Alg,
 		arg.MaxAge,

@@ -12,7 +12,7 @@ import (
 	"github.com/oauthdb/oauthdb/token"
 )
 
-const DeleteDeadAccessTokens = `-- name: DeleteDeadAccessTokens :one
+const deleteDeadAccessTokens = `-- name: DeleteDeadAccessTokens :one
 WITH page AS MATERIALIZED (
     SELECT p.id
     FROM oauth_access_token AS p
@@ -44,7 +44,9 @@ LEFT JOIN last AS l ON true
 `
 
 type DeleteDeadAccessTokensParams struct {
-	AfterID  AccessTokenID
+	// Where the page begins: the id of the last row of the page before, or the empty one.
+	AfterID AccessTokenID
+	// How many rows at most.
 	PageSize int32
 }
 
@@ -57,7 +59,7 @@ type DeleteDeadAccessTokensRow struct {
 // ending has reached. It looks at page_size tokens in the order of their ids, those after after_id; begin with the empty id and go on with
 // last_id, which is NULL when no token is left. It skips rows that are locked.
 func (q *Queries) DeleteDeadAccessTokens(ctx context.Context, arg DeleteDeadAccessTokensParams) (DeleteDeadAccessTokensRow, error) {
-	row := q.db.QueryRow(ctx, DeleteDeadAccessTokens, arg.AfterID, arg.PageSize)
+	row := q.db.QueryRow(ctx, deleteDeadAccessTokens, arg.AfterID, arg.PageSize)
 	var i DeleteDeadAccessTokensRow
 	err := row.Scan(&i.Deleted, &i.LastID)
 	if err != nil {
@@ -66,7 +68,7 @@ func (q *Queries) DeleteDeadAccessTokens(ctx context.Context, arg DeleteDeadAcce
 	return i, err
 }
 
-const DeleteExpiredAccessTokens = `-- name: DeleteExpiredAccessTokens :execrows
+const deleteExpiredAccessTokens = `-- name: DeleteExpiredAccessTokens :execrows
 WITH due AS MATERIALIZED (
     SELECT t.id
     FROM oauth_access_token AS t
@@ -81,14 +83,14 @@ WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 
 // DeleteExpiredAccessTokens deletes up to batch_size access tokens that have expired, and returns how many. It skips rows that are locked.
 func (q *Queries) DeleteExpiredAccessTokens(ctx context.Context, batchSize int32) (int64, error) {
-	result, err := q.db.Exec(ctx, DeleteExpiredAccessTokens, batchSize)
+	result, err := q.db.Exec(ctx, deleteExpiredAccessTokens, batchSize)
 	if err != nil {
 		return 0, fmt.Errorf("query DeleteExpiredAccessTokens: %w", err)
 	}
 	return result.RowsAffected(), nil
 }
 
-const ExchangeToken = `-- name: ExchangeToken :one
+const exchangeToken = `-- name: ExchangeToken :one
 WITH presented AS MATERIALIZED (
     SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, k.access_token_lifetime, t.id, t.authorization_id,
         t.user_id, t.session_id, t.reference_id, coalesce(t.authorization_code_id, t.authorization_id) AS authorization_code_id,
@@ -227,28 +229,50 @@ LEFT JOIN access_token AS w ON true
 `
 
 type ExchangeTokenParams struct {
-	ClientID             ClientID
-	IPAddress            *string
-	Scopes               []string
-	DefaultScopes        []string
-	Resources            []string
+	// The digest of the subject token; nil if it is a JWT.
+	SubjectToken *token.Digest
+	// The jti of the subject token if it is a JWT.
+	SubjectTokenID *AccessTokenID
+	// The digest of the actor token; nil if there is none or it is a JWT.
+	ActorToken *token.Digest
+	// The jti of the actor token if it is a JWT.
+	ActorTokenID *AccessTokenID
+	// The client_id of the client.
+	ClientID ClientID
+	// How the client has authenticated, a token_endpoint_auth_method: none, client_secret_basic, private_key_jwt …
+	ClientAuthMethod string
+	// The digest of the secret that the client presents; empty if it presents none.
+	ClientSecret token.Digest
+	// The resources that the client serves itself. It may present tokens that are for them.
+	ClientResources []string
+	// The scopes of the new token; empty for all of the subject token's.
+	Scopes []string
+	// The resources (RFC 8707); empty for all that may be had.
+	Resources []string
+	// The authorization_details (RFC 9396), a JSON array; nil for none in particular.
 	AuthorizationDetails json.RawMessage
-	Impersonate          bool
-	MayAct               json.RawMessage
-	ClientAuthMethod     string
-	ClientSecret         token.Digest
-	ClientResources      []string
-	ActorToken           *token.Digest
-	ActorTokenID         *AccessTokenID
-	Confirmation         *token.Confirmation
-	ComparedTypes        []string
-	SubjectToken         *token.Digest
-	SubjectTokenID       *AccessTokenID
-	Proof                *token.Digest
-	ProofExpiresAt       *time.Time
-	AccessTokenID        AccessTokenID
-	AccessTokenLifetime  time.Duration
-	AccessToken          *token.Digest
+	// The types of authorization_details that the caller has compared itself (RFC 9396, section 6.1).
+	ComparedTypes []string
+	// Whether no actor is added where no actor token is presented (RFC 8693, section 1.1).
+	Impersonate bool
+	// Who may act with the token (RFC 8693, section 4.4), a JSON object.
+	MayAct json.RawMessage
+	// The key that the caller has proven to hold (RFC 9449, RFC 8705); nil for none.
+	Confirmation *token.Confirmation
+	// The digest of the DPoP proof, from token.ProofID; nil for none.
+	Proof *token.Digest
+	// When the proof becomes too old to be accepted, clock skew included.
+	ProofExpiresAt *time.Time
+	// The new access token's id, which is the jti of a JWT. Make it once for a request, and keep it for its retries.
+	AccessTokenID AccessTokenID
+	// The digest of the new access token; nil for a JWT.
+	AccessToken *token.Digest
+	// How long the access token lives.
+	AccessTokenLifetime time.Duration
+	// What a client may ask for that has no scopes registered.
+	DefaultScopes []string
+	// The network address of who asks, for the security event; nil if it is not known.
+	IPAddress *string
 }
 
 type ExchangeTokenRow struct {
@@ -288,7 +312,7 @@ type ExchangeTokenRow struct {
 // confirmation is the key that the caller has proven to hold. It binds the new token, and has to be the key of a token that was issued to the
 // client and is bound to one.
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
-// access_token_id is made once for a request and kept for its retries.
+// access_token_id is made once for a request and kept for its retries. The access_token_id of another token is an error.
 // sub is the subject by which the client knows the user.
 // ip_address is for the security event (ListSecurityEvents).
 //   - exchanged: the token is written
@@ -312,7 +336,7 @@ type ExchangeTokenRow struct {
 // Only exchanged writes anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is rolled back
 // would forget the proof.
 func (q *Queries) ExchangeToken(ctx context.Context, arg ExchangeTokenParams) (ExchangeTokenRow, error) {
-	row := q.db.QueryRow(ctx, ExchangeToken,
+	row := q.db.QueryRow(ctx, exchangeToken,
 		arg.ClientID,
 		arg.IPAddress,
 		arg.Scopes,
@@ -359,7 +383,7 @@ func (q *Queries) ExchangeToken(ctx context.Context, arg ExchangeTokenParams) (E
 	return i, err
 }
 
-const FindAccessTokenByToken = `-- name: FindAccessTokenByToken :one
+const findAccessTokenByToken = `-- name: FindAccessTokenByToken :one
 SELECT t.id, t.created_at, t.updated_at, t.token, t.client_id, t.session_id, t.user_id, t.reference_id, t.refresh_id, t.expires_at, t.scopes, t.revoked, t.resources, t.authorization_details, t.confirmation, t.authorization_code_id, t.authorization_id, t.act, t.client_epoch, t.pair_epoch, t.data, t.requested_user_info_claims, t.subject_token_id, t.may_act
 FROM oauth_access_token AS t
 WHERE t.token = $1::token_digest
@@ -368,7 +392,7 @@ WHERE t.token = $1::token_digest
 // FindAccessTokenByToken returns an access token by its digest, in any state. Use it to display a token; IntrospectAccessToken decides
 // whether it is live. Zero rows: there is no such token.
 func (q *Queries) FindAccessTokenByToken(ctx context.Context, argToken token.Digest) (OAuthAccessToken, error) {
-	row := q.db.QueryRow(ctx, FindAccessTokenByToken, argToken)
+	row := q.db.QueryRow(ctx, findAccessTokenByToken, argToken)
 	var i OAuthAccessToken
 	err := row.Scan(
 		&i.ID,
@@ -402,7 +426,7 @@ func (q *Queries) FindAccessTokenByToken(ctx context.Context, argToken token.Dig
 	return i, err
 }
 
-const GetAccessToken = `-- name: GetAccessToken :one
+const getAccessToken = `-- name: GetAccessToken :one
 SELECT t.id, t.created_at, t.updated_at, t.token, t.client_id, t.session_id, t.user_id, t.reference_id, t.refresh_id, t.expires_at, t.scopes, t.revoked, t.resources, t.authorization_details, t.confirmation, t.authorization_code_id, t.authorization_id, t.act, t.client_epoch, t.pair_epoch, t.data, t.requested_user_info_claims, t.subject_token_id, t.may_act
 FROM oauth_access_token AS t
 WHERE t.id = $1::access_token_id
@@ -410,7 +434,7 @@ WHERE t.id = $1::access_token_id
 
 // GetAccessToken returns one access token in any state. Zero rows: there is no such token.
 func (q *Queries) GetAccessToken(ctx context.Context, id AccessTokenID) (OAuthAccessToken, error) {
-	row := q.db.QueryRow(ctx, GetAccessToken, id)
+	row := q.db.QueryRow(ctx, getAccessToken, id)
 	var i OAuthAccessToken
 	err := row.Scan(
 		&i.ID,
@@ -444,7 +468,7 @@ func (q *Queries) GetAccessToken(ctx context.Context, id AccessTokenID) (OAuthAc
 	return i, err
 }
 
-const IntrospectAccessToken = `-- name: IntrospectAccessToken :one
+const introspectAccessToken = `-- name: IntrospectAccessToken :one
 WITH live AS (
     SELECT t.id, t.client_id, t.user_id, subject_of(c, t.client_id, t.user_id) AS sub, t.session_id, t.reference_id, t.authorization_id,
         t.refresh_id, t.scopes, t.resources, t.authorization_details, t.confirmation, coalesce(t.act, a.act)::jsonb AS act,
@@ -469,10 +493,14 @@ LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL
 `
 
 type IntrospectAccessTokenParams struct {
+	// The digest of the token that is presented.
+	Token token.Digest
+	// The client_id of the client.
+	ClientID ClientID
+	// How the client has authenticated, a token_endpoint_auth_method: none, client_secret_basic, private_key_jwt …
 	ClientAuthMethod string
-	ClientID         ClientID
-	ClientSecret     token.Digest
-	Token            token.Digest
+	// The digest of the secret that the client presents; empty if it presents none.
+	ClientSecret token.Digest
 }
 
 type IntrospectAccessTokenRow struct {
@@ -508,7 +536,7 @@ type IntrospectAccessTokenRow struct {
 //   - inactive: there is no such token, or it is not live; an answer with "active": false
 //   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
 func (q *Queries) IntrospectAccessToken(ctx context.Context, arg IntrospectAccessTokenParams) (IntrospectAccessTokenRow, error) {
-	row := q.db.QueryRow(ctx, IntrospectAccessToken,
+	row := q.db.QueryRow(ctx, introspectAccessToken,
 		arg.ClientAuthMethod,
 		arg.ClientID,
 		arg.ClientSecret,
@@ -544,7 +572,7 @@ func (q *Queries) IntrospectAccessToken(ctx context.Context, arg IntrospectAcces
 	return i, err
 }
 
-const IntrospectAccessTokenByID = `-- name: IntrospectAccessTokenByID :one
+const introspectAccessTokenByID = `-- name: IntrospectAccessTokenByID :one
 WITH live AS (
     SELECT t.id, t.client_id, t.user_id, subject_of(c, t.client_id, t.user_id) AS sub, t.session_id, t.reference_id, t.authorization_id,
         t.refresh_id, t.scopes, t.resources, t.authorization_details, t.confirmation, coalesce(t.act, a.act)::jsonb AS act,
@@ -568,10 +596,14 @@ LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL
 `
 
 type IntrospectAccessTokenByIDParams struct {
+	// The access token's id, which is the jti of a JWT.
+	ID AccessTokenID
+	// The client_id of the client.
+	ClientID ClientID
+	// How the client has authenticated, a token_endpoint_auth_method: none, client_secret_basic, private_key_jwt …
 	ClientAuthMethod string
-	ClientID         ClientID
-	ClientSecret     token.Digest
-	ID               AccessTokenID
+	// The digest of the secret that the client presents; empty if it presents none.
+	ClientSecret token.Digest
 }
 
 type IntrospectAccessTokenByIDRow struct {
@@ -600,7 +632,7 @@ type IntrospectAccessTokenByIDRow struct {
 
 // IntrospectAccessTokenByID is IntrospectAccessToken for a JWT, which is known by its jti (RFC 7519, section 4.1.7).
 func (q *Queries) IntrospectAccessTokenByID(ctx context.Context, arg IntrospectAccessTokenByIDParams) (IntrospectAccessTokenByIDRow, error) {
-	row := q.db.QueryRow(ctx, IntrospectAccessTokenByID,
+	row := q.db.QueryRow(ctx, introspectAccessTokenByID,
 		arg.ClientAuthMethod,
 		arg.ClientID,
 		arg.ClientSecret,
@@ -636,7 +668,7 @@ func (q *Queries) IntrospectAccessTokenByID(ctx context.Context, arg IntrospectA
 	return i, err
 }
 
-const IntrospectToken = `-- name: IntrospectToken :one
+const introspectToken = `-- name: IntrospectToken :one
 WITH live AS (
     SELECT 'access_token'::token_kind AS kind, t.id AS access_token_id, t.refresh_id AS refresh_token_id, t.client_id,
         t.user_id, subject_of(c, t.client_id, t.user_id) AS sub, t.session_id, t.reference_id, t.authorization_id, t.scopes, t.resources,
@@ -672,10 +704,14 @@ LIMIT 1
 `
 
 type IntrospectTokenParams struct {
+	// The digest of the token that is presented.
+	Token token.Digest
+	// The client_id of the client.
+	ClientID ClientID
+	// How the client has authenticated, a token_endpoint_auth_method: none, client_secret_basic, private_key_jwt …
 	ClientAuthMethod string
-	ClientID         ClientID
-	ClientSecret     token.Digest
-	Token            token.Digest
+	// The digest of the secret that the client presents; empty if it presents none.
+	ClientSecret token.Digest
 }
 
 type IntrospectTokenRow struct {
@@ -706,7 +742,7 @@ type IntrospectTokenRow struct {
 // IntrospectToken is IntrospectAccessToken and IntrospectRefreshToken in one call, for a caller that doesn't know which kind it holds: the
 // token_type_hint is only a hint (RFC 7662, section 2.1). kind says which it is.
 func (q *Queries) IntrospectToken(ctx context.Context, arg IntrospectTokenParams) (IntrospectTokenRow, error) {
-	row := q.db.QueryRow(ctx, IntrospectToken,
+	row := q.db.QueryRow(ctx, introspectToken,
 		arg.ClientAuthMethod,
 		arg.ClientID,
 		arg.ClientSecret,
@@ -743,7 +779,7 @@ func (q *Queries) IntrospectToken(ctx context.Context, arg IntrospectTokenParams
 	return i, err
 }
 
-const IssueAccessToken = `-- name: IssueAccessToken :one
+const issueAccessToken = `-- name: IssueAccessToken :one
 WITH client AS MATERIALIZED (
     SELECT c.client_id, c.grants_epoch,
         expiry(now(), $3::interval, c.access_token_lifetime, 'Lifetime') AS expires_at,
@@ -805,22 +841,38 @@ LEFT JOIN access_token AS w ON true
 `
 
 type IssueAccessTokenParams struct {
-	ClientID         ClientID
-	IPAddress        *string
-	Lifetime         time.Duration
+	// The access token's id, which is the jti of a JWT.
+	ID AccessTokenID
+	// The client_id of the client.
+	ClientID ClientID
+	// How the client has authenticated, a token_endpoint_auth_method: none, client_secret_basic, private_key_jwt …
 	ClientAuthMethod string
-	ClientSecret     token.Digest
-	Confirmation     *token.Confirmation
-	Scopes           []string
-	DefaultScopes    []string
-	Resources        []string
+	// The digest of the secret that the client presents; empty if it presents none.
+	ClientSecret token.Digest
+	// The tenant in which the grant was made.
+	ReferenceID *ReferenceID
+	// The scopes. Empty asks for none in particular.
+	Scopes []string
+	// The resources (RFC 8707); empty for all that may be had.
+	Resources []string
+	// The key that the caller has proven to hold (RFC 9449, RFC 8705); nil for none.
+	Confirmation *token.Confirmation
+	// The digest of the DPoP proof, from token.ProofID; nil for none.
+	Proof *token.Digest
+	// When the proof becomes too old to be accepted, clock skew included.
+	ProofExpiresAt *time.Time
+	// The digest of the new access token; nil for a JWT.
+	AccessToken *token.Digest
+	// What a library on top keeps with it, a JSON object; nil for nothing.
+	Data json.RawMessage
+	// How long it lasts from now.
+	Lifetime time.Duration
+	// What a client may ask for that has no scopes registered.
+	DefaultScopes []string
+	// What a client may ask for that has no resources registered.
 	DefaultResources []string
-	Proof            *token.Digest
-	ProofExpiresAt   *time.Time
-	ID               AccessTokenID
-	AccessToken      *token.Digest
-	ReferenceID      *ReferenceID
-	Data             json.RawMessage
+	// The network address of who asks, for the security event; nil if it is not known.
+	IPAddress *string
 }
 
 type IssueAccessTokenRow struct {
@@ -848,7 +900,7 @@ type IssueAccessTokenRow struct {
 // Only issued writes anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is rolled back would
 // forget the proof.
 func (q *Queries) IssueAccessToken(ctx context.Context, arg IssueAccessTokenParams) (IssueAccessTokenRow, error) {
-	row := q.db.QueryRow(ctx, IssueAccessToken,
+	row := q.db.QueryRow(ctx, issueAccessToken,
 		arg.ClientID,
 		arg.IPAddress,
 		arg.Lifetime,
@@ -874,7 +926,7 @@ func (q *Queries) IssueAccessToken(ctx context.Context, arg IssueAccessTokenPara
 	return i, err
 }
 
-const IssueTokenByAssertion = `-- name: IssueTokenByAssertion :one
+const issueTokenByAssertion = `-- name: IssueTokenByAssertion :one
 WITH asked AS MATERIALIZED (
     SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, least(k.access_token_lifetime, k.authorization_lifetime) AS lifetime,
         u.id AS user_id, u.grants_epoch AS user_epoch,
@@ -983,37 +1035,68 @@ LEFT JOIN named AS d ON true
 `
 
 type IssueTokenByAssertionParams struct {
-	ClientID                         ClientID
-	IPAddress                        *string
-	ReferenceID                      *ReferenceID
-	ClientAuthMethod                 string
-	ClientSecret                     token.Digest
-	Audiences                        []string
-	SigningAlgorithm                 string
-	AssertionClientID                *ClientID
-	Confirmation                     *token.Confirmation
-	AssertionExpiresAt               int64
-	ClockSkew                        time.Duration
-	MaxLifetime                      time.Duration
-	Scopes                           []string
-	DefaultScopes                    []string
-	Resources                        []string
-	DefaultResources                 []string
-	AuthorizationDetails             json.RawMessage
+	// The iss of the assertion.
+	Issuer string
+	// The sub of the assertion.
+	Subject string
+	// The digest of the assertion's issuer and jti, from token.GrantAssertionID.
+	AssertionID token.Digest
+	// The exp of the assertion, in seconds since 1970.
+	AssertionExpiresAt int64
+	// The client_id that the assertion names; nil if it names none.
+	AssertionClientID *ClientID
+	// The aud of the assertion.
+	Audiences []string
+	// The alg of the assertion.
+	SigningAlgorithm string
+	// The client_id of the client.
+	ClientID ClientID
+	// How the client has authenticated, a token_endpoint_auth_method: none, client_secret_basic, private_key_jwt …
+	ClientAuthMethod string
+	// The digest of the secret that the client presents; empty if it presents none.
+	ClientSecret token.Digest
+	// The tenant in which the grant was made.
+	ReferenceID *ReferenceID
+	// The scopes. Empty asks for none in particular.
+	Scopes []string
+	// The resources (RFC 8707); empty for all that may be had.
+	Resources []string
+	// The authorization_details (RFC 9396), a JSON array; nil for none in particular.
+	AuthorizationDetails json.RawMessage
+	// When the user has authenticated; nil for when the session says.
+	AuthTime *time.Time
+	// The authentication context class in which the user has authenticated; nil if there is none to tell.
+	ACR *string
+	// The methods by which the user has authenticated (RFC 8176).
+	AMR []string
+	// The key that the caller has proven to hold (RFC 9449, RFC 8705); nil for none.
+	Confirmation *token.Confirmation
+	// The digest of the DPoP proof, from token.ProofID; nil for none.
+	Proof *token.Digest
+	// When the proof becomes too old to be accepted, clock skew included.
+	ProofExpiresAt *time.Time
+	// The new access token's id, which is the jti of a JWT. Make it once for a request, and keep it for its retries.
+	AccessTokenID AccessTokenID
+	// The digest of the new access token; nil for a JWT.
+	AccessToken *token.Digest
+	// Whether no row is written for the access token, a JWT that has to expire. Ask IntrospectAuthorization about it.
+	AccessTokenWithoutRow bool
+	// How long the access token lives.
+	AccessTokenLifetime time.Duration
+	// What a library on top keeps with it, a JSON object; nil for nothing.
+	Data json.RawMessage
+	// How far from now the expiry may be.
+	MaxLifetime time.Duration
+	// How far the clock of who made it may be off.
+	ClockSkew time.Duration
+	// What a client may ask for that has no scopes registered.
+	DefaultScopes []string
+	// What a client may ask for that has no resources registered.
+	DefaultResources []string
+	// What a client may ask for that has no authorization_details_types registered.
 	DefaultAuthorizationDetailsTypes []string
-	Issuer                           string
-	Subject                          string
-	Proof                            *token.Digest
-	ProofExpiresAt                   *time.Time
-	AssertionID                      token.Digest
-	AccessTokenID                    AccessTokenID
-	AccessTokenLifetime              time.Duration
-	AuthTime                         *time.Time
-	ACR                              *string
-	AMR                              []string
-	Data                             json.RawMessage
-	AccessTokenWithoutRow            bool
-	AccessToken                      *token.Digest
+	// The network address of who asks, for the security event; nil if it is not known.
+	IPAddress *string
 }
 
 type IssueTokenByAssertionRow struct {
@@ -1039,7 +1122,7 @@ type IssueTokenByAssertionRow struct {
 // default_scopes, default_resources and default_authorization_details_types are what a client may ask for if nothing is registered for it.
 // confirmation is the key that the caller has proven to hold. It binds the access token.
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
-// access_token_id is made once for a request and kept for its retries.
+// access_token_id is made once for a request and kept for its retries. The access_token_id of another token is an error.
 // access_token_without_row is that of RedeemAuthorizationCode.
 // The token has a family of its own, which ends with it. There is no refresh token: the client presents another assertion.
 // sub is the subject by which the client knows the user.
@@ -1065,7 +1148,7 @@ type IssueTokenByAssertionRow struct {
 // Only issued writes anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is rolled back would
 // forget the proof and the assertion.
 func (q *Queries) IssueTokenByAssertion(ctx context.Context, arg IssueTokenByAssertionParams) (IssueTokenByAssertionRow, error) {
-	row := q.db.QueryRow(ctx, IssueTokenByAssertion,
+	row := q.db.QueryRow(ctx, issueTokenByAssertion,
 		arg.ClientID,
 		arg.IPAddress,
 		arg.ReferenceID,
@@ -1115,7 +1198,7 @@ func (q *Queries) IssueTokenByAssertion(ctx context.Context, arg IssueTokenByAss
 	return i, err
 }
 
-const ListAuthorizationAccessTokens = `-- name: ListAuthorizationAccessTokens :many
+const listAuthorizationAccessTokens = `-- name: ListAuthorizationAccessTokens :many
 SELECT t.id, t.created_at, t.updated_at, t.token, t.client_id, t.session_id, t.user_id, t.reference_id, t.refresh_id, t.expires_at, t.scopes, t.revoked, t.resources, t.authorization_details, t.confirmation, t.authorization_code_id, t.authorization_id, t.act, t.client_epoch, t.pair_epoch, t.data, t.requested_user_info_claims, t.subject_token_id, t.may_act
 FROM oauth_access_token AS t
 WHERE t.authorization_id = $1::authorization_id
@@ -1124,7 +1207,7 @@ ORDER BY t.created_at, t.id
 
 // ListAuthorizationAccessTokens lists the access tokens of a family, oldest first.
 func (q *Queries) ListAuthorizationAccessTokens(ctx context.Context, authorizationID AuthorizationID) ([]OAuthAccessToken, error) {
-	rows, err := q.db.Query(ctx, ListAuthorizationAccessTokens, authorizationID)
+	rows, err := q.db.Query(ctx, listAuthorizationAccessTokens, authorizationID)
 	if err != nil {
 		return nil, fmt.Errorf("query ListAuthorizationAccessTokens: %w", err)
 	}
@@ -1168,7 +1251,7 @@ func (q *Queries) ListAuthorizationAccessTokens(ctx context.Context, authorizati
 	return items, nil
 }
 
-const RevokeAccessTokenByID = `-- name: RevokeAccessTokenByID :one
+const revokeAccessTokenByID = `-- name: RevokeAccessTokenByID :one
 WITH presented AS MATERIALIZED (
     -- the row decides, if there is one; else the family
     SELECT t.id, coalesce(t.authorization_id, a.id) AS authorization_id, t.user_id,
@@ -1212,12 +1295,18 @@ LEFT JOIN presented AS p ON true
 `
 
 type RevokeAccessTokenByIDParams struct {
-	ClientID         ClientID
-	IPAddress        *string
-	ID               AccessTokenID
-	AuthorizationID  *AuthorizationID
+	// The access token's id, which is the jti of a JWT.
+	ID AccessTokenID
+	// The client_id of the client.
+	ClientID ClientID
+	// How the client has authenticated, a token_endpoint_auth_method: none, client_secret_basic, private_key_jwt …
 	ClientAuthMethod string
-	ClientSecret     token.Digest
+	// The digest of the secret that the client presents; empty if it presents none.
+	ClientSecret token.Digest
+	// The family; NULL for a client's own token. A trigger sets it for a server that doesn't know the column.
+	AuthorizationID *AuthorizationID
+	// The network address of who asks, for the security event; nil if it is not known.
+	IPAddress *string
 }
 
 type RevokeAccessTokenByIDRow struct {
@@ -1238,7 +1327,7 @@ type RevokeAccessTokenByIDRow struct {
 //
 // Only ended changes anything.
 func (q *Queries) RevokeAccessTokenByID(ctx context.Context, arg RevokeAccessTokenByIDParams) (RevokeAccessTokenByIDRow, error) {
-	row := q.db.QueryRow(ctx, RevokeAccessTokenByID,
+	row := q.db.QueryRow(ctx, revokeAccessTokenByID,
 		arg.ClientID,
 		arg.IPAddress,
 		arg.ID,
@@ -1254,7 +1343,7 @@ func (q *Queries) RevokeAccessTokenByID(ctx context.Context, arg RevokeAccessTok
 	return i, err
 }
 
-const RevokeToken = `-- name: RevokeToken :one
+const revokeToken = `-- name: RevokeToken :one
 WITH caller AS MATERIALIZED (
     SELECT c.client_id
     FROM oauth_client AS c
@@ -1301,11 +1390,16 @@ LIMIT 1
 `
 
 type RevokeTokenParams struct {
-	ClientID         ClientID
-	IPAddress        *string
+	// The digest of the token that is presented.
+	Token token.Digest
+	// The client_id of the client.
+	ClientID ClientID
+	// How the client has authenticated, a token_endpoint_auth_method: none, client_secret_basic, private_key_jwt …
 	ClientAuthMethod string
-	ClientSecret     token.Digest
-	Token            token.Digest
+	// The digest of the secret that the client presents; empty if it presents none.
+	ClientSecret token.Digest
+	// The network address of who asks, for the security event; nil if it is not known.
+	IPAddress *string
 }
 
 type RevokeTokenRow struct {
@@ -1324,7 +1418,7 @@ type RevokeTokenRow struct {
 //   - unauthenticated: the client is not authenticated (invalid_client)
 //   - unknown: the client has no such token (200; RFC 7009, section 2.2)
 func (q *Queries) RevokeToken(ctx context.Context, arg RevokeTokenParams) (RevokeTokenRow, error) {
-	row := q.db.QueryRow(ctx, RevokeToken,
+	row := q.db.QueryRow(ctx, revokeToken,
 		arg.ClientID,
 		arg.IPAddress,
 		arg.ClientAuthMethod,

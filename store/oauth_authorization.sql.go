@@ -12,7 +12,7 @@ import (
 	"github.com/oauthdb/oauthdb/token"
 )
 
-const ApproveAuthorization = `-- name: ApproveAuthorization :one
+const approveAuthorization = `-- name: ApproveAuthorization :one
 WITH asked AS MATERIALIZED (
     SELECT a.id, lock_parents($1::user_id, a.client_id, $2::session_id) AS parents
     FROM oauth_authorization AS a
@@ -96,22 +96,38 @@ LEFT JOIN request AS q ON true
 `
 
 type ApproveAuthorizationParams struct {
-	UserID               UserID
-	SessionID            *SessionID
-	IPAddress            *string
-	ID                   AuthorizationID
-	GrantedScopes        []string
-	ReferenceID          *ReferenceID
-	Code                 *token.Digest
-	CodeLifetime         time.Duration
-	DefaultScopes        []string
-	DefaultResources     []string
+	// The request or grant. A call that creates one keeps the id for its retries.
+	ID AuthorizationID
+	// The digest of the authorization code.
+	Code *token.Digest
+	// The user.
+	UserID UserID
+	// The session in which the user acts; nil for none.
+	SessionID *SessionID
+	// The tenant in which the user decided.
+	ReferenceID *ReferenceID
+	// The scopes to which the user has agreed.
+	GrantedScopes []string
+	// The authorization_details (RFC 9396), a JSON array; nil for none in particular.
 	AuthorizationDetails json.RawMessage
-	ComparedTypes        []string
-	AuthTime             *time.Time
-	ACR                  *string
-	AMR                  []string
-	Data                 json.RawMessage
+	// The types of authorization_details that the caller has compared itself (RFC 9396, section 6.1).
+	ComparedTypes []string
+	// When the user has authenticated; nil for when the session says.
+	AuthTime *time.Time
+	// The authentication context class in which the user has authenticated; nil if there is none to tell.
+	ACR *string
+	// The methods by which the user has authenticated (RFC 8176).
+	AMR []string
+	// How long the code lives.
+	CodeLifetime time.Duration
+	// What a library on top keeps with it, a JSON object; nil for nothing.
+	Data json.RawMessage
+	// What a client may ask for that has no scopes registered.
+	DefaultScopes []string
+	// What a client may ask for that has no resources registered.
+	DefaultResources []string
+	// The network address of who asks, for the security event; nil if it is not known.
+	IPAddress *string
 }
 
 type ApproveAuthorizationRow struct {
@@ -148,9 +164,9 @@ type ApproveAuthorizationRow struct {
 //   - invalid_authorization_details: the granted authorization_details go beyond the request, or the client may no longer use one of their
 //     types (invalid_authorization_details)
 //
-// Only approved and retried change anything.
+// Only approved and retried change anything. The code of another authorization is an error.
 func (q *Queries) ApproveAuthorization(ctx context.Context, arg ApproveAuthorizationParams) (ApproveAuthorizationRow, error) {
-	row := q.db.QueryRow(ctx, ApproveAuthorization,
+	row := q.db.QueryRow(ctx, approveAuthorization,
 		arg.UserID,
 		arg.SessionID,
 		arg.IPAddress,
@@ -182,7 +198,7 @@ func (q *Queries) ApproveAuthorization(ctx context.Context, arg ApproveAuthoriza
 	return i, err
 }
 
-const CheckAuthorizationRequest = `-- name: CheckAuthorizationRequest :one
+const checkAuthorizationRequest = `-- name: CheckAuthorizationRequest :one
 WITH judged AS MATERIALIZED (
     SELECT c.scopes, c.resources,
         (CASE WHEN NOT c.disabled THEN resolve_redirect_uri($5::text, c.redirect_uris) END)::text AS redirect_uri,
@@ -206,18 +222,30 @@ LEFT JOIN judged AS j ON true
 `
 
 type CheckAuthorizationRequestParams struct {
-	Scopes                           []string
-	DefaultScopes                    []string
-	Resources                        []string
-	DefaultResources                 []string
-	RedirectURI                      *string
-	ResponseType                     *string
-	CodeChallenge                    *string
-	CodeChallengeMethod              *string
-	Pushed                           bool
-	AuthorizationDetails             json.RawMessage
+	// The client_id of the client.
+	ClientID ClientID
+	// The response_type of the request.
+	ResponseType *string
+	// The redirect_uri of the request; nil if it had none.
+	RedirectURI *string
+	// The code_challenge of the request (RFC 7636); nil if it had none.
+	CodeChallenge *string
+	// The code_challenge_method of the request; nil if it had none.
+	CodeChallengeMethod *string
+	// Whether the request comes by the PAR endpoint (RFC 9126).
+	Pushed bool
+	// The scopes. Empty asks for none in particular.
+	Scopes []string
+	// The resources (RFC 8707); empty for all that may be had.
+	Resources []string
+	// The authorization_details (RFC 9396), a JSON array; nil for none in particular.
+	AuthorizationDetails json.RawMessage
+	// What a client may ask for that has no scopes registered.
+	DefaultScopes []string
+	// What a client may ask for that has no resources registered.
+	DefaultResources []string
+	// What a client may ask for that has no authorization_details_types registered.
 	DefaultAuthorizationDetailsTypes []string
-	ClientID                         ClientID
 }
 
 type CheckAuthorizationRequestRow struct {
@@ -246,7 +274,7 @@ type CheckAuthorizationRequestRow struct {
 //   - invalid_target: the client may not ask for refused_resources (invalid_target)
 //   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
 func (q *Queries) CheckAuthorizationRequest(ctx context.Context, arg CheckAuthorizationRequestParams) (CheckAuthorizationRequestRow, error) {
-	row := q.db.QueryRow(ctx, CheckAuthorizationRequest,
+	row := q.db.QueryRow(ctx, checkAuthorizationRequest,
 		arg.Scopes,
 		arg.DefaultScopes,
 		arg.Resources,
@@ -273,7 +301,7 @@ func (q *Queries) CheckAuthorizationRequest(ctx context.Context, arg CheckAuthor
 	return i, err
 }
 
-const CreateAuthorization = `-- name: CreateAuthorization :one
+const createAuthorization = `-- name: CreateAuthorization :one
 WITH client AS MATERIALIZED (
     SELECT c.client_id, c.scopes, c.resources,
         (CASE WHEN NOT c.disabled THEN resolve_redirect_uri($5::text, c.redirect_uris) END)::text AS redirect_uri,
@@ -320,29 +348,52 @@ LEFT JOIN created AS n ON true
 `
 
 type CreateAuthorizationParams struct {
-	Scopes                           []string
-	DefaultScopes                    []string
-	Resources                        []string
-	DefaultResources                 []string
-	RedirectURI                      *string
-	ResponseType                     *string
-	CodeChallenge                    *string
-	CodeChallengeMethod              *string
-	RequestURI                       *token.Digest
-	AuthorizationDetails             json.RawMessage
+	// The request or grant. A call that creates one keeps the id for its retries.
+	ID AuthorizationID
+	// The digest of the request_uri if the request is pushed (RFC 9126); else nil.
+	RequestURI *token.Digest
+	// The client_id of the client.
+	ClientID ClientID
+	// The response_type of the request.
+	ResponseType *string
+	// The response_mode of the request; nil if it had none.
+	ResponseMode *string
+	// The redirect_uri of the request; nil if it had none.
+	RedirectURI *string
+	// The code_challenge of the request (RFC 7636); nil if it had none.
+	CodeChallenge *string
+	// The code_challenge_method of the request; nil if it had none.
+	CodeChallengeMethod *string
+	// state of the request, returned to the client.
+	State *string
+	// nonce of the request, for the ID token.
+	Nonce *string
+	// The max_age of the request, in seconds; nil if it had none.
+	MaxAge *int64
+	// acr_values of the request, in order of preference (OpenID Connect Core, section 3.1.2.1).
+	ACRValues []string
+	// The claims parameter (OpenID Connect Core, section 5.5).
+	Claims json.RawMessage
+	// Other parameters of the request, for the pages and the answer, a JSON object; nil for none.
+	Request json.RawMessage
+	// The scopes. Empty asks for none in particular.
+	Scopes []string
+	// The resources (RFC 8707); empty for all that may be had.
+	Resources []string
+	// The authorization_details (RFC 9396), a JSON array; nil for none in particular.
+	AuthorizationDetails json.RawMessage
+	// The key that the caller has proven to hold (RFC 9449, RFC 8705); nil for none.
+	Confirmation *token.Confirmation
+	// How long it lasts from now.
+	Lifetime time.Duration
+	// How long the request_uri can be used.
+	RequestURILifetime time.Duration
+	// What a client may ask for that has no scopes registered.
+	DefaultScopes []string
+	// What a client may ask for that has no resources registered.
+	DefaultResources []string
+	// What a client may ask for that has no authorization_details_types registered.
 	DefaultAuthorizationDetailsTypes []string
-	ClientID                         ClientID
-	ID                               AuthorizationID
-	ResponseMode                     *string
-	State                            *string
-	Nonce                            *string
-	Claims                           json.RawMessage
-	ACRValues                        []string
-	MaxAge                           *int64
-	Request                          json.RawMessage
-	RequestURILifetime               time.Duration
-	Lifetime                         time.Duration
-	Confirmation                     *token.Confirmation
 }
 
 type CreateAuthorizationRow struct {
@@ -375,7 +426,7 @@ type CreateAuthorizationRow struct {
 //
 // Only created writes anything.
 func (q *Queries) CreateAuthorization(ctx context.Context, arg CreateAuthorizationParams) (CreateAuthorizationRow, error) {
-	row := q.db.QueryRow(ctx, CreateAuthorization,
+	row := q.db.QueryRow(ctx, createAuthorization,
 		arg.Scopes,
 		arg.DefaultScopes,
 		arg.Resources,
@@ -414,7 +465,7 @@ func (q *Queries) CreateAuthorization(ctx context.Context, arg CreateAuthorizati
 	return i, err
 }
 
-const DeleteEndedAuthorizations = `-- name: DeleteEndedAuthorizations :one
+const deleteEndedAuthorizations = `-- name: DeleteEndedAuthorizations :one
 WITH ended AS MATERIALIZED (
     SELECT a.id
     FROM oauth_authorization AS a
@@ -464,7 +515,9 @@ SELECT (SELECT count(*) FROM deleted_access_tokens)::bigint AS access_tokens,
 `
 
 type DeleteEndedAuthorizationsParams struct {
+	// For how long what is over is kept.
 	Retention time.Duration
+	// How many rows at most.
 	BatchSize int32
 }
 
@@ -478,7 +531,7 @@ type DeleteEndedAuthorizationsRow struct {
 // up to batch_size access tokens, up to batch_size refresh tokens that no access token refers to, and the families that have no token and
 // whose client doesn't poll, so nothing cascades. Repeat it until all three counts are 0. It skips rows that are locked.
 func (q *Queries) DeleteEndedAuthorizations(ctx context.Context, arg DeleteEndedAuthorizationsParams) (DeleteEndedAuthorizationsRow, error) {
-	row := q.db.QueryRow(ctx, DeleteEndedAuthorizations, arg.Retention, arg.BatchSize)
+	row := q.db.QueryRow(ctx, deleteEndedAuthorizations, arg.Retention, arg.BatchSize)
 	var i DeleteEndedAuthorizationsRow
 	err := row.Scan(&i.AccessTokens, &i.RefreshTokens, &i.Authorizations)
 	if err != nil {
@@ -487,7 +540,7 @@ func (q *Queries) DeleteEndedAuthorizations(ctx context.Context, arg DeleteEnded
 	return i, err
 }
 
-const DeleteExpiredAuthorizations = `-- name: DeleteExpiredAuthorizations :execrows
+const deleteExpiredAuthorizations = `-- name: DeleteExpiredAuthorizations :execrows
 WITH due AS MATERIALIZED (
     SELECT a.id
     FROM oauth_authorization AS a
@@ -504,7 +557,9 @@ WHERE a.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 `
 
 type DeleteExpiredAuthorizationsParams struct {
+	// For how long what is over is kept.
 	Retention time.Duration
+	// How many rows at most.
 	BatchSize int32
 }
 
@@ -512,14 +567,14 @@ type DeleteExpiredAuthorizationsParams struct {
 // how many. They are kept that long because a replay is recognised by them. One whose client may still poll is left until
 // DeleteExpiredPolledRequests has deleted its code. It skips rows that are locked.
 func (q *Queries) DeleteExpiredAuthorizations(ctx context.Context, arg DeleteExpiredAuthorizationsParams) (int64, error) {
-	result, err := q.db.Exec(ctx, DeleteExpiredAuthorizations, arg.Retention, arg.BatchSize)
+	result, err := q.db.Exec(ctx, deleteExpiredAuthorizations, arg.Retention, arg.BatchSize)
 	if err != nil {
 		return 0, fmt.Errorf("query DeleteExpiredAuthorizations: %w", err)
 	}
 	return result.RowsAffected(), nil
 }
 
-const DenyAuthorization = `-- name: DenyAuthorization :one
+const denyAuthorization = `-- name: DenyAuthorization :one
 WITH request AS MATERIALIZED (
     SELECT a.id, a.client_id, a.response_mode, a.state,
         (CASE WHEN a.kind = 'code' THEN resolve_redirect_uri(a.redirect_uri, c.redirect_uris) END)::text AS redirect_uri,
@@ -553,9 +608,12 @@ LEFT JOIN request AS q ON true
 `
 
 type DenyAuthorizationParams struct {
-	UserID    *UserID
+	// The request or grant. A call that creates one keeps the id for its retries.
+	ID AuthorizationID
+	// The user; nil for none.
+	UserID *UserID
+	// The network address of who asks, for the security event; nil if it is not known.
 	IPAddress *string
-	ID        AuthorizationID
 }
 
 type DenyAuthorizationRow struct {
@@ -580,7 +638,7 @@ type DenyAuthorizationRow struct {
 //
 // Only denied changes anything.
 func (q *Queries) DenyAuthorization(ctx context.Context, arg DenyAuthorizationParams) (DenyAuthorizationRow, error) {
-	row := q.db.QueryRow(ctx, DenyAuthorization, arg.UserID, arg.IPAddress, arg.ID)
+	row := q.db.QueryRow(ctx, denyAuthorization, arg.UserID, arg.IPAddress, arg.ID)
 	var i DenyAuthorizationRow
 	err := row.Scan(
 		&i.Outcome,
@@ -595,7 +653,7 @@ func (q *Queries) DenyAuthorization(ctx context.Context, arg DenyAuthorizationPa
 	return i, err
 }
 
-const FindAuthorizationByCode = `-- name: FindAuthorizationByCode :one
+const findAuthorizationByCode = `-- name: FindAuthorizationByCode :one
 SELECT a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.authorization_details, a.claims, a.request, a.request_uri, a.request_uri_expires_at, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.bound, a.user_epoch, a.client_epoch, a.pair_epoch, a.code, a.code_expires_at, a.redeemed_at, a.redeemed_as, a.confirmation, a.act, a.may_act, a.max_expires_at, a.revoked_at, a.revoked_reason, a.data, a.acr_values, a.max_age
 FROM oauth_authorization AS a
 WHERE a.code = $1::token_digest
@@ -604,7 +662,7 @@ WHERE a.code = $1::token_digest
 // FindAuthorizationByCode returns an authorization by the digest of its code, in any state. Use it to display an authorization;
 // RedeemAuthorizationCode decides about the code. Zero rows: there is no such code.
 func (q *Queries) FindAuthorizationByCode(ctx context.Context, code token.Digest) (OAuthAuthorization, error) {
-	row := q.db.QueryRow(ctx, FindAuthorizationByCode, code)
+	row := q.db.QueryRow(ctx, findAuthorizationByCode, code)
 	var i OAuthAuthorization
 	err := row.Scan(
 		&i.ID,
@@ -660,7 +718,7 @@ func (q *Queries) FindAuthorizationByCode(ctx context.Context, code token.Digest
 	return i, err
 }
 
-const FindAuthorizationByRequestURI = `-- name: FindAuthorizationByRequestURI :one
+const findAuthorizationByRequestURI = `-- name: FindAuthorizationByRequestURI :one
 UPDATE oauth_authorization AS a
 SET expires_at = CASE WHEN a.request_uri_expires_at IS NULL THEN a.expires_at ELSE deadline($1::interval, NULL, 'Lifetime') END,
     request_uri_expires_at = NULL, -- opened
@@ -674,9 +732,12 @@ RETURNING a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.red
 `
 
 type FindAuthorizationByRequestURIParams struct {
-	Lifetime   time.Duration
+	// The digest of the request_uri of a pushed request.
 	RequestURI token.Digest
-	ClientID   ClientID
+	// The client_id of the client.
+	ClientID ClientID
+	// How long it lasts from now.
+	Lifetime time.Duration
 }
 
 // FindAuthorizationByRequestURI returns a pushed request by the digest of its request_uri, for as long as the user has not decided: reloads of
@@ -684,7 +745,7 @@ type FindAuthorizationByRequestURIParams struct {
 // request waits for the user's decision for lifetime. The decision uses the request_uri up. Zero rows: the request_uri is unknown, belongs
 // to another client, has expired before it was opened, or has been used, or the request has lapsed or was revoked (invalid_request_uri).
 func (q *Queries) FindAuthorizationByRequestURI(ctx context.Context, arg FindAuthorizationByRequestURIParams) (OAuthAuthorization, error) {
-	row := q.db.QueryRow(ctx, FindAuthorizationByRequestURI, arg.Lifetime, arg.RequestURI, arg.ClientID)
+	row := q.db.QueryRow(ctx, findAuthorizationByRequestURI, arg.Lifetime, arg.RequestURI, arg.ClientID)
 	var i OAuthAuthorization
 	err := row.Scan(
 		&i.ID,
@@ -740,7 +801,7 @@ func (q *Queries) FindAuthorizationByRequestURI(ctx context.Context, arg FindAut
 	return i, err
 }
 
-const GetAuthorization = `-- name: GetAuthorization :one
+const getAuthorization = `-- name: GetAuthorization :one
 SELECT a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.authorization_details, a.claims, a.request, a.request_uri, a.request_uri_expires_at, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.bound, a.user_epoch, a.client_epoch, a.pair_epoch, a.code, a.code_expires_at, a.redeemed_at, a.redeemed_as, a.confirmation, a.act, a.may_act, a.max_expires_at, a.revoked_at, a.revoked_reason, a.data, a.acr_values, a.max_age
 FROM oauth_authorization AS a
 WHERE a.id = $1::authorization_id
@@ -748,7 +809,7 @@ WHERE a.id = $1::authorization_id
 
 // GetAuthorization returns one authorization in any state. Zero rows: there is no such authorization.
 func (q *Queries) GetAuthorization(ctx context.Context, id AuthorizationID) (OAuthAuthorization, error) {
-	row := q.db.QueryRow(ctx, GetAuthorization, id)
+	row := q.db.QueryRow(ctx, getAuthorization, id)
 	var i OAuthAuthorization
 	err := row.Scan(
 		&i.ID,
@@ -804,7 +865,7 @@ func (q *Queries) GetAuthorization(ctx context.Context, id AuthorizationID) (OAu
 	return i, err
 }
 
-const GrantAuthorization = `-- name: GrantAuthorization :one
+const grantAuthorization = `-- name: GrantAuthorization :one
 WITH locked AS MATERIALIZED (
     SELECT lock_parents($1::user_id, $2::client_id, $3::session_id) AS parents
 ), parents AS MATERIALIZED (
@@ -871,40 +932,74 @@ LEFT JOIN parents AS p ON true
 `
 
 type GrantAuthorizationParams struct {
-	UserID                           UserID
-	ClientID                         ClientID
-	SessionID                        *SessionID
-	IPAddress                        *string
-	ReferenceID                      *ReferenceID
-	CodeLifetime                     time.Duration
-	RedirectURI                      *string
-	ResponseType                     *string
-	CodeChallenge                    *string
-	CodeChallengeMethod              *string
-	Pushed                           bool
-	Scopes                           []string
-	DefaultScopes                    []string
-	Resources                        []string
-	DefaultResources                 []string
-	AuthorizationDetails             json.RawMessage
+	// The request or grant. A call that creates one keeps the id for its retries.
+	ID AuthorizationID
+	// The digest of the authorization code.
+	Code token.Digest
+	// The client_id of the client.
+	ClientID ClientID
+	// The user.
+	UserID UserID
+	// The session in which the user acts; nil for none.
+	SessionID *SessionID
+	// The tenant in which the user decided.
+	ReferenceID *ReferenceID
+	// The response_type of the request.
+	ResponseType *string
+	// The response_mode of the request; nil if it had none.
+	ResponseMode *string
+	// The redirect_uri of the request; nil if it had none.
+	RedirectURI *string
+	// The code_challenge of the request (RFC 7636); nil if it had none.
+	CodeChallenge *string
+	// The code_challenge_method of the request; nil if it had none.
+	CodeChallengeMethod *string
+	// state of the request, returned to the client.
+	State *string
+	// nonce of the request, for the ID token.
+	Nonce *string
+	// Whether the request comes by the PAR endpoint (RFC 9126).
+	Pushed bool
+	// The max_age of the request, in seconds; nil if it had none.
+	MaxAge *int64
+	// acr_values of the request, in order of preference (OpenID Connect Core, section 3.1.2.1).
+	ACRValues []string
+	// The claims parameter (OpenID Connect Core, section 5.5).
+	Claims json.RawMessage
+	// Other parameters of the request, for the pages and the answer, a JSON object; nil for none.
+	Request json.RawMessage
+	// The scopes. Empty asks for none in particular.
+	Scopes []string
+	// The scopes to which the user has agreed.
+	GrantedScopes []string
+	// The resources (RFC 8707); empty for all that may be had.
+	Resources []string
+	// The authorization_details (RFC 9396), a JSON array; nil for none in particular.
+	AuthorizationDetails json.RawMessage
+	// The authorization_details to which the user has agreed; nil for all that were asked for.
+	GrantedAuthorizationDetails json.RawMessage
+	// The types of authorization_details that the caller has compared itself (RFC 9396, section 6.1).
+	ComparedTypes []string
+	// When the user has authenticated; nil for when the session says.
+	AuthTime *time.Time
+	// The authentication context class in which the user has authenticated; nil if there is none to tell.
+	ACR *string
+	// The methods by which the user has authenticated (RFC 8176).
+	AMR []string
+	// The key that the caller has proven to hold (RFC 9449, RFC 8705); nil for none.
+	Confirmation *token.Confirmation
+	// How long the code lives.
+	CodeLifetime time.Duration
+	// What a library on top keeps with it, a JSON object; nil for nothing.
+	Data json.RawMessage
+	// What a client may ask for that has no scopes registered.
+	DefaultScopes []string
+	// What a client may ask for that has no resources registered.
+	DefaultResources []string
+	// What a client may ask for that has no authorization_details_types registered.
 	DefaultAuthorizationDetailsTypes []string
-	GrantedScopes                    []string
-	GrantedAuthorizationDetails      json.RawMessage
-	ComparedTypes                    []string
-	ID                               AuthorizationID
-	ResponseMode                     *string
-	State                            *string
-	Nonce                            *string
-	Claims                           json.RawMessage
-	ACRValues                        []string
-	MaxAge                           *int64
-	Request                          json.RawMessage
-	AuthTime                         *time.Time
-	ACR                              *string
-	AMR                              []string
-	Code                             token.Digest
-	Confirmation                     *token.Confirmation
-	Data                             json.RawMessage
+	// The network address of who asks, for the security event; nil if it is not known.
+	IPAddress *string
 }
 
 // GrantAuthorization creates an authorization that is approved and has its code, for servers that keep pending requests elsewhere, and for
@@ -932,7 +1027,7 @@ type GrantAuthorizationParams struct {
 //
 // Only granted writes anything.
 func (q *Queries) GrantAuthorization(ctx context.Context, arg GrantAuthorizationParams) (Outcome, error) {
-	row := q.db.QueryRow(ctx, GrantAuthorization,
+	row := q.db.QueryRow(ctx, grantAuthorization,
 		arg.UserID,
 		arg.ClientID,
 		arg.SessionID,
@@ -976,7 +1071,7 @@ func (q *Queries) GrantAuthorization(ctx context.Context, arg GrantAuthorization
 	return outcome, err
 }
 
-const IntrospectAuthorization = `-- name: IntrospectAuthorization :one
+const introspectAuthorization = `-- name: IntrospectAuthorization :one
 WITH live AS (
     SELECT a.id, a.client_id, a.user_id, subject_of(c, a.client_id, a.user_id) AS sub, a.session_id, a.reference_id, a.granted_scopes,
         a.resources, a.authorization_details, a.confirmation, a.act, a.auth_time, a.acr, a.amr, u.email AS username
@@ -997,10 +1092,14 @@ LEFT JOIN live AS a ON one.is_server OR k.id IS NOT NULL
 `
 
 type IntrospectAuthorizationParams struct {
+	// The request or grant. A call that creates one keeps the id for its retries.
+	ID AuthorizationID
+	// The client_id of the client.
+	ClientID ClientID
+	// How the client has authenticated, a token_endpoint_auth_method: none, client_secret_basic, private_key_jwt …
 	ClientAuthMethod string
-	ClientID         ClientID
-	ClientSecret     token.Digest
-	ID               AuthorizationID
+	// The digest of the secret that the client presents; empty if it presents none.
+	ClientSecret token.Digest
 }
 
 type IntrospectAuthorizationRow struct {
@@ -1030,7 +1129,7 @@ type IntrospectAuthorizationRow struct {
 //   - inactive: there is no such family, or it is not live; an answer with "active": false
 //   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
 func (q *Queries) IntrospectAuthorization(ctx context.Context, arg IntrospectAuthorizationParams) (IntrospectAuthorizationRow, error) {
-	row := q.db.QueryRow(ctx, IntrospectAuthorization,
+	row := q.db.QueryRow(ctx, introspectAuthorization,
 		arg.ClientAuthMethod,
 		arg.ClientID,
 		arg.ClientSecret,
@@ -1060,7 +1159,7 @@ func (q *Queries) IntrospectAuthorization(ctx context.Context, arg IntrospectAut
 	return i, err
 }
 
-const IssueAuthorizationCode = `-- name: IssueAuthorizationCode :one
+const issueAuthorizationCode = `-- name: IssueAuthorizationCode :one
 WITH request AS MATERIALIZED (
     SELECT a.id, a.client_id, resolve_redirect_uri(a.redirect_uri, c.redirect_uris) AS redirect_uri, a.response_mode, a.state,
         deadline($1::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
@@ -1095,11 +1194,16 @@ LEFT JOIN request AS q ON true
 `
 
 type IssueAuthorizationCodeParams struct {
-	CodeLifetime     time.Duration
-	DefaultScopes    []string
+	// The request or grant. A call that creates one keeps the id for its retries.
+	ID AuthorizationID
+	// The digest of the authorization code.
+	Code token.Digest
+	// How long the code lives.
+	CodeLifetime time.Duration
+	// What a client may ask for that has no scopes registered.
+	DefaultScopes []string
+	// What a client may ask for that has no resources registered.
 	DefaultResources []string
-	ID               AuthorizationID
-	Code             token.Digest
 }
 
 type IssueAuthorizationCodeRow struct {
@@ -1126,9 +1230,9 @@ type IssueAuthorizationCodeRow struct {
 //   - invalid_authorization_details: the client may no longer use one of the types (invalid_authorization_details)
 //   - unknown: there is no such authorization (an error page)
 //
-// Only issued changes anything.
+// Only issued changes anything. The code of another authorization is an error.
 func (q *Queries) IssueAuthorizationCode(ctx context.Context, arg IssueAuthorizationCodeParams) (IssueAuthorizationCodeRow, error) {
-	row := q.db.QueryRow(ctx, IssueAuthorizationCode,
+	row := q.db.QueryRow(ctx, issueAuthorizationCode,
 		arg.CodeLifetime,
 		arg.DefaultScopes,
 		arg.DefaultResources,
@@ -1149,7 +1253,7 @@ func (q *Queries) IssueAuthorizationCode(ctx context.Context, arg IssueAuthoriza
 	return i, err
 }
 
-const IssueGrant = `-- name: IssueGrant :one
+const issueGrant = `-- name: IssueGrant :one
 WITH locked AS MATERIALIZED (
     SELECT lock_parents($1::user_id, $2::client_id, $3::session_id) AS parents,
         $3::session_id AS session_id, $5::token_digest AS refresh_token,
@@ -1272,33 +1376,60 @@ LEFT JOIN granted AS g ON true
 `
 
 type IssueGrantParams struct {
-	UserID                           UserID
-	ClientID                         ClientID
-	SessionID                        *SessionID
-	ID                               AuthorizationID
-	RefreshToken                     *token.Digest
-	Scopes                           []string
-	ReferenceID                      *ReferenceID
-	Resources                        []string
-	AuthorizationDetails             json.RawMessage
-	AuthTime                         *time.Time
-	Act                              json.RawMessage
-	RefreshTokenID                   *RefreshTokenID
-	Confirmation                     *token.Confirmation
-	AccessTokenLifetime              time.Duration
-	RefreshTokenLifetime             time.Duration
-	FamilyLifetime                   time.Duration
-	GrantType                        string
-	DefaultScopes                    []string
-	DefaultResources                 []string
+	// The request or grant. A call that creates one keeps the id for its retries.
+	ID AuthorizationID
+	// The client_id of the client.
+	ClientID ClientID
+	// The user.
+	UserID UserID
+	// The session in which the user acts; nil for none.
+	SessionID *SessionID
+	// The tenant in which the user decided.
+	ReferenceID *ReferenceID
+	// The scopes that are granted.
+	Scopes []string
+	// The resources (RFC 8707); empty for all that may be had.
+	Resources []string
+	// The authorization_details (RFC 9396), a JSON array; nil for none in particular.
+	AuthorizationDetails json.RawMessage
+	// The grant type for which the client has to be registered.
+	GrantType string
+	// Who acts (RFC 8693, section 4.1), a JSON object; nil for nobody.
+	Act json.RawMessage
+	// Who may act with the token (RFC 8693, section 4.4), a JSON object.
+	MayAct json.RawMessage
+	// When the user has authenticated; nil for when the session says.
+	AuthTime *time.Time
+	// The authentication context class in which the user has authenticated; nil if there is none to tell.
+	ACR *string
+	// The methods by which the user has authenticated (RFC 8176).
+	AMR []string
+	// The key that the caller has proven to hold (RFC 9449, RFC 8705); nil for none.
+	Confirmation *token.Confirmation
+	// The new access token's id, which is the jti of a JWT. Make it once for a request, and keep it for its retries.
+	AccessTokenID AccessTokenID
+	// The digest of the new access token; nil for a JWT.
+	AccessToken *token.Digest
+	// Whether no row is written for the access token, a JWT that has to expire. Ask IntrospectAuthorization about it.
+	AccessTokenWithoutRow bool
+	// How long the access token lives.
+	AccessTokenLifetime time.Duration
+	// The new refresh token's id; nil for no refresh token.
+	RefreshTokenID *RefreshTokenID
+	// The digest of the new refresh token; nil for none.
+	RefreshToken *token.Digest
+	// How long each refresh token lives.
+	RefreshTokenLifetime time.Duration
+	// How long the grant can last, however often it is refreshed; Never for no such bound.
+	FamilyLifetime time.Duration
+	// What a library on top keeps with it, a JSON object; nil for nothing.
+	Data json.RawMessage
+	// What a client may ask for that has no scopes registered.
+	DefaultScopes []string
+	// What a client may ask for that has no resources registered.
+	DefaultResources []string
+	// What a client may ask for that has no authorization_details_types registered.
 	DefaultAuthorizationDetailsTypes []string
-	ACR                              *string
-	AMR                              []string
-	AccessTokenID                    AccessTokenID
-	MayAct                           json.RawMessage
-	Data                             json.RawMessage
-	AccessTokenWithoutRow            bool
-	AccessToken                      *token.Digest
 }
 
 type IssueGrantRow struct {
@@ -1337,9 +1468,10 @@ type IssueGrantRow struct {
 //   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
 //   - revoked: the same call had written the grant before, and it has been ended since (invalid_grant)
 //
-// Only issued changes anything. The id of another grant, or of one of other scopes, resources or tokens, is an error.
+// Only issued changes anything. The id of another grant, or of one of other scopes, resources or tokens, is an
+// error; so is the access_token_id or refresh_token_id of another token.
 func (q *Queries) IssueGrant(ctx context.Context, arg IssueGrantParams) (IssueGrantRow, error) {
-	row := q.db.QueryRow(ctx, IssueGrant,
+	row := q.db.QueryRow(ctx, issueGrant,
 		arg.UserID,
 		arg.ClientID,
 		arg.SessionID,
@@ -1382,7 +1514,7 @@ func (q *Queries) IssueGrant(ctx context.Context, arg IssueGrantParams) (IssueGr
 	return i, err
 }
 
-const ListClientAuthorizations = `-- name: ListClientAuthorizations :many
+const listClientAuthorizations = `-- name: ListClientAuthorizations :many
 SELECT a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.authorization_details, a.claims, a.request, a.request_uri, a.request_uri_expires_at, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.bound, a.user_epoch, a.client_epoch, a.pair_epoch, a.code, a.code_expires_at, a.redeemed_at, a.redeemed_as, a.confirmation, a.act, a.may_act, a.max_expires_at, a.revoked_at, a.revoked_reason, a.data, a.acr_values, a.max_age
 FROM oauth_authorization AS a
 JOIN oauth_client AS c ON c.client_id = a.client_id
@@ -1397,15 +1529,19 @@ LIMIT $4::integer
 `
 
 type ListClientAuthorizationsParams struct {
-	ClientID       ClientID
+	// The client_id of the client.
+	ClientID ClientID
+	// Where the page begins: created_at of the last row of the page before, or the zero time.
 	AfterCreatedAt time.Time
-	AfterID        AuthorizationID
-	PageSize       int32
+	// Where the page begins: the id of the last row of the page before, or the empty one.
+	AfterID AuthorizationID
+	// How many rows at most.
+	PageSize int32
 }
 
 // ListClientAuthorizations is ListUserAuthorizations for all users of one client.
 func (q *Queries) ListClientAuthorizations(ctx context.Context, arg ListClientAuthorizationsParams) ([]OAuthAuthorization, error) {
-	rows, err := q.db.Query(ctx, ListClientAuthorizations,
+	rows, err := q.db.Query(ctx, listClientAuthorizations,
 		arg.ClientID,
 		arg.AfterCreatedAt,
 		arg.AfterID,
@@ -1476,7 +1612,7 @@ func (q *Queries) ListClientAuthorizations(ctx context.Context, arg ListClientAu
 	return items, nil
 }
 
-const ListUserAuthorizations = `-- name: ListUserAuthorizations :many
+const listUserAuthorizations = `-- name: ListUserAuthorizations :many
 SELECT a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.authorization_details, a.claims, a.request, a.request_uri, a.request_uri_expires_at, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.bound, a.user_epoch, a.client_epoch, a.pair_epoch, a.code, a.code_expires_at, a.redeemed_at, a.redeemed_as, a.confirmation, a.act, a.may_act, a.max_expires_at, a.revoked_at, a.revoked_reason, a.data, a.acr_values, a.max_age
 FROM oauth_authorization AS a
 JOIN oauth_client AS c ON c.client_id = a.client_id
@@ -1491,16 +1627,20 @@ LIMIT $4::integer
 `
 
 type ListUserAuthorizationsParams struct {
-	UserID         UserID
+	// The user.
+	UserID UserID
+	// Where the page begins: created_at of the last row of the page before, or the zero time.
 	AfterCreatedAt time.Time
-	AfterID        AuthorizationID
-	PageSize       int32
+	// Where the page begins: the id of the last row of the page before, or the empty one.
+	AfterID AuthorizationID
+	// How many rows at most.
+	PageSize int32
 }
 
 // ListUserAuthorizations returns a page of what a user has approved and is in force: live, with a code or token that has not expired.
 // Oldest first. Begin with the zero time and the empty id; for the next page pass created_at and id of the last row.
 func (q *Queries) ListUserAuthorizations(ctx context.Context, arg ListUserAuthorizationsParams) ([]OAuthAuthorization, error) {
-	rows, err := q.db.Query(ctx, ListUserAuthorizations,
+	rows, err := q.db.Query(ctx, listUserAuthorizations,
 		arg.UserID,
 		arg.AfterCreatedAt,
 		arg.AfterID,
@@ -1571,7 +1711,7 @@ func (q *Queries) ListUserAuthorizations(ctx context.Context, arg ListUserAuthor
 	return items, nil
 }
 
-const MarkDeadAuthorizations = `-- name: MarkDeadAuthorizations :one
+const markDeadAuthorizations = `-- name: MarkDeadAuthorizations :one
 WITH page AS MATERIALIZED (
     SELECT p.id
     FROM oauth_authorization AS p
@@ -1619,7 +1759,9 @@ LEFT JOIN last AS p ON true
 `
 
 type MarkDeadAuthorizationsParams struct {
-	AfterID  AuthorizationID
+	// Where the page begins: the id of the last row of the page before, or the empty one.
+	AfterID AuthorizationID
+	// How many rows at most.
 	PageSize int32
 }
 
@@ -1633,7 +1775,7 @@ type MarkDeadAuthorizationsRow struct {
 // order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL when no family is left. It skips
 // rows that are locked.
 func (q *Queries) MarkDeadAuthorizations(ctx context.Context, arg MarkDeadAuthorizationsParams) (MarkDeadAuthorizationsRow, error) {
-	row := q.db.QueryRow(ctx, MarkDeadAuthorizations, arg.AfterID, arg.PageSize)
+	row := q.db.QueryRow(ctx, markDeadAuthorizations, arg.AfterID, arg.PageSize)
 	var i MarkDeadAuthorizationsRow
 	err := row.Scan(&i.Marked, &i.LastID)
 	if err != nil {
@@ -1642,7 +1784,7 @@ func (q *Queries) MarkDeadAuthorizations(ctx context.Context, arg MarkDeadAuthor
 	return i, err
 }
 
-const RedeemAuthorizationCode = `-- name: RedeemAuthorizationCode :one
+const redeemAuthorizationCode = `-- name: RedeemAuthorizationCode :one
 WITH caller AS MATERIALIZED (
     SELECT c.client_id
     FROM oauth_client AS c
@@ -1708,7 +1850,8 @@ WITH caller AS MATERIALIZED (
             WHEN f.refresh_token IS NOT NULL THEN $22::refresh_token_id
         END)::refresh_token_id AS refresh_token_id,
         (CASE
-            WHEN f.outcome = 'retried' AND $23::boolean THEN coalesce(r.access_token_expires_at, f.expires_at)
+            WHEN f.outcome = 'retried' AND $23::boolean
+            THEN coalesce(r.access_token_expires_at, f.expires_at, least(f.access_token_ends_at, f.family_ends_at))
             ELSE least(f.access_token_ends_at, f.family_ends_at)
         END)::timestamptz AS access_token_expires_at,
         (CASE
@@ -1754,18 +1897,24 @@ WITH caller AS MATERIALIZED (
         $25::jsonb
     FROM granted AS g
     WHERE g.outcome = 'redeemed' AND NOT $23::boolean
+    ON CONFLICT DO NOTHING -- the id or token of another one is refused below
+    RETURNING id
 ), earlier_access_token AS MATERIALIZED (
     SELECT e.authorization_id, e.expires_at, e.resources, e.authorization_details
     FROM granted AS g
     CROSS JOIN find_issued_access_token($18::access_token_id, g.client_id, $24::token_digest, NULL, 'AccessTokenID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
-    WHERE g.outcome = 'retried' AND NOT $23::boolean
+    WHERE NOT EXISTS (SELECT FROM new_access_token)
 ), answer AS MATERIALIZED (
     -- a repeated call gets what was written before, even if the session was extended or the client changed since
     SELECT g.sub, g.refresh_token_id, g.refresh_token_expires_at,
         (CASE WHEN e.authorization_id IS NULL THEN g.access_resources ELSE e.resources END)::text[] AS resources,
         (CASE WHEN e.authorization_id IS NULL THEN g.access_details ELSE e.authorization_details END)::jsonb AS authorization_details,
-        (CASE WHEN e.authorization_id IS NULL THEN g.access_token_expires_at ELSE e.expires_at END)::timestamptz AS access_token_expires_at
+        (CASE
+            WHEN e.authorization_id IS NULL THEN g.access_token_expires_at
+            WHEN e.authorization_id = g.id THEN e.expires_at
+            ELSE refuse_parameter('AccessTokenID', 'is that of another token')::timestamptz
+        END)::timestamptz AS access_token_expires_at
     FROM granted AS g
     LEFT JOIN earlier_access_token AS e ON true
 )
@@ -1792,31 +1941,56 @@ LEFT JOIN replayed_family AS r ON true
 `
 
 type RedeemAuthorizationCodeParams struct {
-	ClientID                       ClientID
-	CodeChallenge                  *string
-	RedirectURI                    *string
-	IPAddress                      *string
-	ClientAuthMethod               string
-	ClientSecret                   token.Digest
-	Proof                          *token.Digest
-	ProofExpiresAt                 *time.Time
-	Code                           token.Digest
+	// The digest of the authorization code.
+	Code token.Digest
+	// The client_id of the client.
+	ClientID ClientID
+	// How the client has authenticated, a token_endpoint_auth_method: none, client_secret_basic, private_key_jwt …
+	ClientAuthMethod string
+	// The digest of the secret that the client presents; empty if it presents none.
+	ClientSecret token.Digest
+	// The redirect_uri of the request; nil if it had none.
+	RedirectURI *string
+	// What the code_verifier gives, from token.S256; nil if none was presented (RFC 7636, section 4.6).
+	CodeChallenge *string
+	// The resources (RFC 8707); empty for all that may be had.
+	Resources []string
+	// The authorization_details (RFC 9396), a JSON array; nil for none in particular.
+	AuthorizationDetails json.RawMessage
+	// The types of authorization_details that the caller has compared itself (RFC 9396, section 6.1).
+	ComparedTypes []string
+	// The key that the caller has proven to hold (RFC 9449, RFC 8705); nil for none.
+	Confirmation *token.Confirmation
+	// The digest of the DPoP proof, from token.ProofID; nil for none.
+	Proof *token.Digest
+	// When the proof becomes too old to be accepted, clock skew included.
+	ProofExpiresAt *time.Time
+	// The new access token's id, which is the jti of a JWT. Make it once for a request, and keep it for its retries.
+	AccessTokenID AccessTokenID
+	// The digest of the new access token; nil for a JWT.
+	AccessToken *token.Digest
+	// Whether no row is written for the access token, a JWT that has to expire. Ask IntrospectAuthorization about it.
+	AccessTokenWithoutRow bool
+	// How long the access token lives.
+	AccessTokenLifetime time.Duration
+	// The new refresh token's id; nil for no refresh token.
+	RefreshTokenID *RefreshTokenID
+	// The digest of the new refresh token; nil for none.
+	RefreshToken *token.Digest
+	// How long each refresh token lives.
+	RefreshTokenLifetime time.Duration
+	// Whether there is a refresh token only where offline_access was granted (OpenID Connect Core, section 11).
 	RefreshTokenNeedsOfflineAccess bool
-	RefreshToken                   *token.Digest
-	Resources                      []string
-	AuthorizationDetails           json.RawMessage
-	Confirmation                   *token.Confirmation
-	AccessTokenLifetime            time.Duration
-	RefreshTokenLifetime           time.Duration
-	FamilyLifetime                 time.Duration
-	AccessTokenID                  AccessTokenID
-	ComparedTypes                  []string
-	DefaultScopes                  []string
-	DefaultResources               []string
-	RefreshTokenID                 *RefreshTokenID
-	AccessTokenWithoutRow          bool
-	AccessToken                    *token.Digest
-	Data                           json.RawMessage
+	// How long the grant can last, however often it is refreshed; Never for no such bound.
+	FamilyLifetime time.Duration
+	// What a library on top keeps with it, a JSON object; nil for nothing.
+	Data json.RawMessage
+	// What a client may ask for that has no scopes registered.
+	DefaultScopes []string
+	// What a client may ask for that has no resources registered.
+	DefaultResources []string
+	// The network address of who asks, for the security event; nil if it is not known.
+	IPAddress *string
 }
 
 type RedeemAuthorizationCodeRow struct {
@@ -1848,7 +2022,7 @@ type RedeemAuthorizationCodeRow struct {
 // It binds the access token and, if the client is public, the refresh token and the family as well (RFC 9449, section 5).
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 // access_token and refresh_token are the digests of the new tokens. access_token is NULL if that token is a JWT, which is known by its id.
-// access_token_id is made once for a request and kept for its retries.
+// access_token_id is made once for a request and kept for its retries. The access_token_id of another token is an error.
 // Without refresh_token and refresh_token_id no refresh token is issued. With refresh_token_needs_offline_access none is issued unless
 // offline_access was granted (OpenID Connect Core, section 11): the answer's refresh_token_id is NULL.
 // resources and authorization_details narrow the access token (RFC 8707, section 2.2; RFC 9396, section 6.1); empty leaves all that was
@@ -1884,7 +2058,7 @@ type RedeemAuthorizationCodeRow struct {
 // Only redeemed and replayed change anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is
 // rolled back would undo replayed.
 func (q *Queries) RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthorizationCodeParams) (RedeemAuthorizationCodeRow, error) {
-	row := q.db.QueryRow(ctx, RedeemAuthorizationCode,
+	row := q.db.QueryRow(ctx, redeemAuthorizationCode,
 		arg.ClientID,
 		arg.CodeChallenge,
 		arg.RedirectURI,
@@ -1938,7 +2112,7 @@ func (q *Queries) RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthori
 	return i, err
 }
 
-const RevokeAuthorization = `-- name: RevokeAuthorization :one
+const revokeAuthorization = `-- name: RevokeAuthorization :one
 WITH ended AS (
     UPDATE oauth_authorization AS a
     SET revoked_at = now(), revoked_reason = 'authorization_revoked', updated_at = now()
@@ -1967,7 +2141,7 @@ type RevokeAuthorizationRow struct {
 //   - revoked: the authorization had been ended before, or has lapsed and is being deleted
 //   - unknown: there is no such authorization
 func (q *Queries) RevokeAuthorization(ctx context.Context, id AuthorizationID) (RevokeAuthorizationRow, error) {
-	row := q.db.QueryRow(ctx, RevokeAuthorization, id)
+	row := q.db.QueryRow(ctx, revokeAuthorization, id)
 	var i RevokeAuthorizationRow
 	err := row.Scan(
 		&i.Outcome,
@@ -1982,7 +2156,7 @@ func (q *Queries) RevokeAuthorization(ctx context.Context, id AuthorizationID) (
 	return i, err
 }
 
-const RevokeClientAuthorizations = `-- name: RevokeClientAuthorizations :one
+const revokeClientAuthorizations = `-- name: RevokeClientAuthorizations :one
 WITH ended AS (
     UPDATE oauth_client AS c
     SET grants_epoch = c.grants_epoch + 1, updated_at = now()
@@ -1999,7 +2173,7 @@ SELECT noted(
 //   - ended: the grants and tokens are dead
 //   - unknown: there is no such client
 func (q *Queries) RevokeClientAuthorizations(ctx context.Context, clientID ClientID) (Outcome, error) {
-	row := q.db.QueryRow(ctx, RevokeClientAuthorizations, clientID)
+	row := q.db.QueryRow(ctx, revokeClientAuthorizations, clientID)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {
@@ -2008,7 +2182,7 @@ func (q *Queries) RevokeClientAuthorizations(ctx context.Context, clientID Clien
 	return outcome, err
 }
 
-const RevokeUserAuthorizations = `-- name: RevokeUserAuthorizations :one
+const revokeUserAuthorizations = `-- name: RevokeUserAuthorizations :one
 WITH ended AS (
     UPDATE "user" AS u
     SET grants_epoch = u.grants_epoch + 1, ended_grants = '{}', updated_at = now()
@@ -2025,7 +2199,7 @@ SELECT noted(
 //   - ended: the user's grants are dead
 //   - unknown: there is no such user
 func (q *Queries) RevokeUserAuthorizations(ctx context.Context, userID UserID) (Outcome, error) {
-	row := q.db.QueryRow(ctx, RevokeUserAuthorizations, userID)
+	row := q.db.QueryRow(ctx, revokeUserAuthorizations, userID)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {
@@ -2034,7 +2208,7 @@ func (q *Queries) RevokeUserAuthorizations(ctx context.Context, userID UserID) (
 	return outcome, err
 }
 
-const RevokeUserAuthorizationsByClient = `-- name: RevokeUserAuthorizationsByClient :one
+const revokeUserAuthorizationsByClient = `-- name: RevokeUserAuthorizationsByClient :one
 WITH ended AS (
     UPDATE "user" AS u
     SET ended_grants = end_pair(u.ended_grants, $2::client_id, ''),
@@ -2050,15 +2224,17 @@ SELECT noted(
 `
 
 type RevokeUserAuthorizationsByClientParams struct {
-	UserID   UserID
+	// The client_id of the client.
 	ClientID ClientID
+	// The user.
+	UserID UserID
 }
 
 // RevokeUserAuthorizationsByClient ends everything that a user has granted to one client, in all tenants.
 //   - ended: the user's grants to the client are dead
 //   - unknown: there is no such user
 func (q *Queries) RevokeUserAuthorizationsByClient(ctx context.Context, arg RevokeUserAuthorizationsByClientParams) (Outcome, error) {
-	row := q.db.QueryRow(ctx, RevokeUserAuthorizationsByClient, arg.UserID, arg.ClientID)
+	row := q.db.QueryRow(ctx, revokeUserAuthorizationsByClient, arg.UserID, arg.ClientID)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {
@@ -2067,7 +2243,7 @@ func (q *Queries) RevokeUserAuthorizationsByClient(ctx context.Context, arg Revo
 	return outcome, err
 }
 
-const TakeAuthorizationByRequestURI = `-- name: TakeAuthorizationByRequestURI :one
+const takeAuthorizationByRequestURI = `-- name: TakeAuthorizationByRequestURI :one
 UPDATE oauth_authorization AS a
 SET request_uri = NULL, expires_at = deadline($1::interval, NULL, 'Lifetime'), updated_at = now()
 WHERE a.request_uri = $2::token_digest
@@ -2079,9 +2255,12 @@ RETURNING a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.red
 `
 
 type TakeAuthorizationByRequestURIParams struct {
-	Lifetime   time.Duration
+	// The digest of the request_uri of a pushed request.
 	RequestURI token.Digest
-	ClientID   ClientID
+	// The client_id of the client.
+	ClientID ClientID
+	// How long it lasts from now.
+	Lifetime time.Duration
 }
 
 // TakeAuthorizationByRequestURI returns a pushed request by the digest of its request_uri, and uses the request_uri up: of any number
@@ -2089,7 +2268,7 @@ type TakeAuthorizationByRequestURIParams struct {
 // user's decision for lifetime. Zero rows: the request_uri is unknown, belongs to another client, has expired, or has been used or opened,
 // or the request was revoked (invalid_request_uri).
 func (q *Queries) TakeAuthorizationByRequestURI(ctx context.Context, arg TakeAuthorizationByRequestURIParams) (OAuthAuthorization, error) {
-	row := q.db.QueryRow(ctx, TakeAuthorizationByRequestURI, arg.Lifetime, arg.RequestURI, arg.ClientID)
+	row := q.db.QueryRow(ctx, takeAuthorizationByRequestURI, arg.Lifetime, arg.RequestURI, arg.ClientID)
 	var i OAuthAuthorization
 	err := row.Scan(
 		&i.ID,

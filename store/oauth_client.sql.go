@@ -12,7 +12,7 @@ import (
 	"github.com/oauthdb/oauthdb/token"
 )
 
-const AuthenticateClient = `-- name: AuthenticateClient :one
+const authenticateClient = `-- name: AuthenticateClient :one
 SELECT (
         CASE
             WHEN NOT authenticates(c, $1::text, $2::token_digest) THEN 'unauthenticated'
@@ -25,9 +25,12 @@ LEFT JOIN oauth_client AS c ON c.client_id = $3::client_id
 `
 
 type AuthenticateClientParams struct {
+	// The client_id of the client.
+	ClientID ClientID
+	// How the client has authenticated, a token_endpoint_auth_method: none, client_secret_basic, private_key_jwt …
 	ClientAuthMethod string
-	ClientSecret     token.Digest
-	ClientID         ClientID
+	// The digest of the secret that the client presents; empty if it presents none.
+	ClientSecret token.Digest
 }
 
 // AuthenticateClient says whether a caller is the client that it claims to be (RFC 6749, section 2.3). It is for libraries that authenticate
@@ -42,7 +45,7 @@ type AuthenticateClientParams struct {
 //   - unauthenticated: there is no such client, the secret is wrong, or the method is not of the registered kind (invalid_client)
 //   - disabled: the client is disabled (invalid_client)
 func (q *Queries) AuthenticateClient(ctx context.Context, arg AuthenticateClientParams) (Outcome, error) {
-	row := q.db.QueryRow(ctx, AuthenticateClient, arg.ClientAuthMethod, arg.ClientSecret, arg.ClientID)
+	row := q.db.QueryRow(ctx, authenticateClient, arg.ClientAuthMethod, arg.ClientSecret, arg.ClientID)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {
@@ -51,7 +54,7 @@ func (q *Queries) AuthenticateClient(ctx context.Context, arg AuthenticateClient
 	return outcome, err
 }
 
-const CreateClient = `-- name: CreateClient :one
+const createClient = `-- name: CreateClient :one
 INSERT INTO oauth_client (
     id, client_id, client_secret, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos,
     policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris,
@@ -91,60 +94,114 @@ RETURNING id, created_at, updated_at, client_id, client_secret, disabled, skip_c
 `
 
 type CreateClientParams struct {
-	ID                                    OAuthClientID
-	ClientID                              ClientID
-	ClientSecret                          *token.Digest
-	SkipConsent                           *bool
-	EnableEndSession                      *bool
-	Scopes                                []string
-	UserID                                *UserID
-	Name                                  *string
-	URI                                   *string
-	Icon                                  *string
-	Contacts                              []string
-	TOS                                   *string
-	Policy                                *string
-	SoftwareID                            *string
-	SoftwareVersion                       *string
-	SoftwareStatement                     *string
-	RedirectURIs                          []string
-	PostLogoutRedirectURIs                []string
-	TokenEndpointAuthMethod               *string
-	GrantTypes                            []string
-	ResponseTypes                         []string
-	Public                                *bool
-	Type                                  *string
-	ReferenceID                           *ReferenceID
-	Metadata                              json.RawMessage
-	SubjectType                           *string
-	RequirePKCE                           *bool
-	JWKS                                  json.RawMessage
-	JWKSURI                               *string
-	ApplicationType                       *string
-	ClientSecretExpiresAt                 *time.Time
-	RegistrationAccessToken               *token.Digest
-	AccessTokenLifetime                   *time.Duration
-	RefreshTokenLifetime                  *time.Duration
-	AuthorizationLifetime                 *time.Duration
-	CodeLifetime                          *time.Duration
-	RefreshGrace                          *time.Duration
-	RefreshGraceUntilUsed                 *bool
-	BackchannelLogoutURI                  *string
-	BackchannelLogoutSessionRequired      *bool
-	SectorIdentifier                      *string
-	AllowPlainPKCE                        *bool
-	DefaultMaxAge                         *time.Duration
-	RequirePushedAuthorizationRequests    *bool
-	DPoPBoundAccessTokens                 *bool
+	// The id of what is stored. Make it once, and keep it for retries of the call.
+	ID OAuthClientID
+	// The client_id of the client.
+	ClientID ClientID
+	// The digest of the client's secret; nil for a client without one.
+	ClientSecret *token.Digest
+	// The user who owns the client, if one does.
+	UserID *UserID
+	// The tenant that owns the client, instead of a user.
+	ReferenceID *ReferenceID
+	// Scopes that the client may ask for. NULL means the server's default, an empty list none.
+	Scopes []string
+	// Resource indicators that the client may ask for (RFC 8707). NULL means the server's default, an empty list none.
+	Resources []string
+	// The digest of the registration_access_token of a client that manages itself; nil for none.
+	RegistrationAccessToken *token.Digest
+	// First-party client: its users are not asked for consent.
+	SkipConsent *bool
+	// Whether the client may end sessions (RP-initiated logout).
+	EnableEndSession *bool
+	// client_name of RFC 7591.
+	Name *string
+	// client_uri of RFC 7591.
+	URI *string
+	// logo_uri of RFC 7591.
+	Icon *string
+	// contacts of RFC 7591.
+	Contacts []string
+	// tos_uri of RFC 7591.
+	TOS *string
+	// policy_uri of RFC 7591.
+	Policy *string
+	// software_id of RFC 7591.
+	SoftwareID *string
+	// software_version of RFC 7591.
+	SoftwareVersion *string
+	// The signed software statement (RFC 7591, section 2.3) that the client was registered with.
+	SoftwareStatement *string
+	// Redirect URIs, compared exactly but for the port of a loopback address (resolve_redirect_uri). Empty only if none of the grant types redirects.
+	RedirectURIs []string
+	// Where a user may be sent after RP-initiated logout.
+	PostLogoutRedirectURIs []string
+	// token_endpoint_auth_method of RFC 7591: none, client_secret_basic, client_secret_post, private_key_jwt ...
+	TokenEndpointAuthMethod *string
+	// grant_types of RFC 7591. NULL means authorization_code, and leaves it to the caller whether refresh tokens are issued.
+	GrantTypes []string
+	// response_types of RFC 7591; NULL means code.
+	ResponseTypes []string
+	// Whether the client can't keep a secret (RFC 6749, section 2.1). If NULL, is_public derives it.
+	Public *bool
+	// Kind of client, such as web, native or user-agent-based, for whoever registers it.
+	Type *string
+	// Other members of the registration: a JSON object.
+	Metadata json.RawMessage
+	// public or pairwise (OpenID Connect Core, section 8). NULL means public, and any other word pairwise.
+	SubjectType *string
+	// Whether a request without a code_challenge is refused. NULL means yes. A public client always has to send one.
+	RequirePKCE *bool
+	// The client's public keys, a JSON Web Key Set. Not together with jwks_uri (RFC 7591, section 2).
+	JWKS json.RawMessage
+	// Where the client publishes its keys. Not together with jwks.
+	JWKSURI *string
+	// web or native (OpenID Connect Dynamic Client Registration, section 2).
+	ApplicationType *string
+	// When the secret expires (client_secret_expires_at of RFC 7591). NULL means never, which RFC 7591 writes as 0.
+	ClientSecretExpiresAt *time.Time
+	// Upper bound of the lifetime of a family, counted from redemption. NULL means no bound but the caller's.
+	AuthorizationLifetime *time.Duration
+	// How long a rotated refresh token may be presented again. NULL leaves the choice to the caller.
+	RefreshGrace *time.Duration
+	// Whether a rotated refresh token may be presented again until its successor is used. NULL leaves the choice to the caller.
+	RefreshGraceUntilUsed *bool
+	// Where the client is notified of a sign-out (OpenID Connect Back-Channel Logout, section 2.2).
+	BackchannelLogoutURI *string
+	// Whether the client needs the sid in a logout token.
+	BackchannelLogoutSessionRequired *bool
+	// Sector of pairwise subjects (OpenID Connect Core, section 8.1): a host name. Written once: by whoever registers the client with a sector_identifier_uri, else by a trigger when the client becomes pairwise.
+	SectorIdentifier *string
+	// Whether the client may use code_challenge_method plain (RFC 7636, section 4.2).
+	AllowPlainPKCE *bool
+	// default_max_age of OpenID Connect Dynamic Client Registration, section 2.
+	DefaultMaxAge *time.Duration
+	// Whether the client has to push its requests (RFC 9126, section 6).
+	RequirePushedAuthorizationRequests *bool
+	// Whether the client always uses DPoP (RFC 9449, section 5.2).
+	DPoPBoundAccessTokens *bool
+	// Whether access tokens are bound to the client's certificate (RFC 8705, section 3.4).
 	TLSClientCertificateBoundAccessTokens *bool
-	TLSClientAuthSubjectDN                *string
-	TLSClientAuthSANDNS                   *string
-	TLSClientAuthSANURI                   *string
-	TLSClientAuthSANIP                    *string
-	TLSClientAuthSANEmail                 *string
-	ForeignSecretHash                     *string
-	Resources                             []string
-	AuthorizationDetailsTypes             []string
+	// Subject that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSubjectDN *string
+	// dNSName that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSANDNS *string
+	// uniformResourceIdentifier that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSANURI *string
+	// iPAddress that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSANIP *string
+	// rfc822Name that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSANEmail *string
+	// Hash of the secret as another server made it, bcrypt for example. ReplaceForeignSecretHash puts a digest in its place, RotateClientSecret a new secret.
+	ForeignSecretHash *string
+	// Types of authorization_details that the client may use (RFC 9396, section 10). NULL means the server's default, an empty list none.
+	AuthorizationDetailsTypes []string
+	// Upper bound of the lifetime of the client's access tokens. NULL means no bound but the caller's.
+	AccessTokenLifetime *time.Duration
+	// Upper bound of the lifetime of each of the client's refresh tokens. NULL means no bound but the caller's.
+	RefreshTokenLifetime *time.Duration
+	// Upper bound of the lifetime of the client's authorization codes. NULL means no bound but the caller's.
+	CodeLifetime *time.Duration
 }
 
 // CreateClient registers a client (RFC 7591, section 2). The comments of the columns say which metadata each one holds. If the client_id is
@@ -155,7 +212,7 @@ type CreateClientParams struct {
 // authenticates nobody; ReplaceForeignSecretHash puts a digest in its place when the client first shows the secret. What doesn't look like
 // a hash, such as the asterisks of an export, violates oauth_client_foreign_secret_hash_is_hash.
 func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAuthClient, error) {
-	row := q.db.QueryRow(ctx, CreateClient,
+	row := q.db.QueryRow(ctx, createClient,
 		arg.ID,
 		arg.ClientID,
 		arg.ClientSecret,
@@ -289,7 +346,7 @@ func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAu
 	return i, err
 }
 
-const DeleteClient = `-- name: DeleteClient :one
+const deleteClient = `-- name: DeleteClient :one
 SELECT noted(
         (CASE WHEN delete_client($1::client_id, false, NULL) THEN 'deleted' ELSE settled('unknown') END)::outcome, 'DeleteClient',
         of_client => $1::client_id
@@ -302,7 +359,7 @@ FROM (VALUES (true)) AS one (n)
 //   - deleted: the client is deleted
 //   - unknown: there is no such client
 func (q *Queries) DeleteClient(ctx context.Context, clientID ClientID) (Outcome, error) {
-	row := q.db.QueryRow(ctx, DeleteClient, clientID)
+	row := q.db.QueryRow(ctx, deleteClient, clientID)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {
@@ -311,7 +368,7 @@ func (q *Queries) DeleteClient(ctx context.Context, clientID ClientID) (Outcome,
 	return outcome, err
 }
 
-const DeleteRegistration = `-- name: DeleteRegistration :one
+const deleteRegistration = `-- name: DeleteRegistration :one
 SELECT noted(
         (
             CASE WHEN delete_client($1::client_id, true, $2::token_digest) THEN 'deleted' ELSE 'unauthenticated' END
@@ -322,9 +379,12 @@ FROM (VALUES (true)) AS one (n)
 `
 
 type DeleteRegistrationParams struct {
-	ClientID                ClientID
+	// The digest of the registration_access_token (RFC 7592, section 3).
 	RegistrationAccessToken token.Digest
-	IPAddress               *string
+	// The client_id of the client.
+	ClientID ClientID
+	// The network address of who asks, for the security event; nil if it is not known.
+	IPAddress *string
 }
 
 // DeleteRegistration deletes a client as DeleteClient does, if a registration access token, given by its digest, manages it (RFC 7592,
@@ -333,7 +393,7 @@ type DeleteRegistrationParams struct {
 //   - deleted: the client is deleted (204)
 //   - unauthenticated: the token is not this client's present one, or the client is deleted (invalid_token, 401)
 func (q *Queries) DeleteRegistration(ctx context.Context, arg DeleteRegistrationParams) (Outcome, error) {
-	row := q.db.QueryRow(ctx, DeleteRegistration, arg.ClientID, arg.RegistrationAccessToken, arg.IPAddress)
+	row := q.db.QueryRow(ctx, deleteRegistration, arg.ClientID, arg.RegistrationAccessToken, arg.IPAddress)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {
@@ -342,7 +402,7 @@ func (q *Queries) DeleteRegistration(ctx context.Context, arg DeleteRegistration
 	return outcome, err
 }
 
-const DisableClient = `-- name: DisableClient :one
+const disableClient = `-- name: DisableClient :one
 WITH disabled AS (
     UPDATE oauth_client AS c
     SET disabled = true, updated_at = now()
@@ -359,7 +419,7 @@ SELECT noted(
 //   - ended: the client is disabled
 //   - unknown: there is no such client
 func (q *Queries) DisableClient(ctx context.Context, clientID ClientID) (Outcome, error) {
-	row := q.db.QueryRow(ctx, DisableClient, clientID)
+	row := q.db.QueryRow(ctx, disableClient, clientID)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {
@@ -368,7 +428,7 @@ func (q *Queries) DisableClient(ctx context.Context, clientID ClientID) (Outcome
 	return outcome, err
 }
 
-const EnableClient = `-- name: EnableClient :one
+const enableClient = `-- name: EnableClient :one
 WITH enabled AS (
     UPDATE oauth_client AS c
     SET disabled = false, updated_at = now()
@@ -388,7 +448,7 @@ LEFT JOIN enabled AS e ON true
 //   - disabled: the user who owns the client is deleted; the client stays disabled
 //   - unknown: there is no such client
 func (q *Queries) EnableClient(ctx context.Context, clientID ClientID) (Outcome, error) {
-	row := q.db.QueryRow(ctx, EnableClient, clientID)
+	row := q.db.QueryRow(ctx, enableClient, clientID)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {
@@ -397,7 +457,7 @@ func (q *Queries) EnableClient(ctx context.Context, clientID ClientID) (Outcome,
 	return outcome, err
 }
 
-const EraseDeletedClients = `-- name: EraseDeletedClients :one
+const eraseDeletedClients = `-- name: EraseDeletedClients :one
 WITH page AS MATERIALIZED (
     SELECT p.id, p.client_id, p.deleted_at
     FROM oauth_client AS p
@@ -493,8 +553,10 @@ LEFT JOIN (SELECT p.deleted_at FROM page AS p ORDER BY p.deleted_at DESC LIMIT 1
 `
 
 type EraseDeletedClientsParams struct {
+	// Where the batch begins: last_deleted_at of the call before, or the zero time.
 	AfterDeletedAt time.Time
-	BatchSize      int32
+	// How many rows at most.
+	BatchSize int32
 }
 
 type EraseDeletedClientsRow struct {
@@ -509,7 +571,7 @@ type EraseDeletedClientsRow struct {
 // more, so nothing cascades. Families and refresh tokens are left to the calls that collect those. Begin with the zero time as
 // after_deleted_at and go on with last_deleted_at, which is NULL when no client is left. It skips rows that are locked.
 func (q *Queries) EraseDeletedClients(ctx context.Context, arg EraseDeletedClientsParams) (EraseDeletedClientsRow, error) {
-	row := q.db.QueryRow(ctx, EraseDeletedClients, arg.AfterDeletedAt, arg.BatchSize)
+	row := q.db.QueryRow(ctx, eraseDeletedClients, arg.AfterDeletedAt, arg.BatchSize)
 	var i EraseDeletedClientsRow
 	err := row.Scan(
 		&i.Deleted,
@@ -523,7 +585,7 @@ func (q *Queries) EraseDeletedClients(ctx context.Context, arg EraseDeletedClien
 	return i, err
 }
 
-const FindClientByRegistrationToken = `-- name: FindClientByRegistrationToken :one
+const findClientByRegistrationToken = `-- name: FindClientByRegistrationToken :one
 WITH used AS (
     UPDATE oauth_client AS c
     SET previous_registration_access_token = NULL, updated_at = now()
@@ -536,15 +598,17 @@ WHERE c.client_id = $1::client_id AND c.registration_access_token = $2::token_di
 `
 
 type FindClientByRegistrationTokenParams struct {
-	ClientID                ClientID
+	// The digest of the registration_access_token (RFC 7592, section 3).
 	RegistrationAccessToken token.Digest
+	// The client_id of the client.
+	ClientID ClientID
 }
 
 // FindClientByRegistrationToken returns a client if a registration access token, given by its digest, manages it (RFC 7592, section 2.1),
 // disabled or not. From then on the token that it replaced manages nothing any more. Zero rows: the token is not this client's present one,
 // or the client is deleted (401).
 func (q *Queries) FindClientByRegistrationToken(ctx context.Context, arg FindClientByRegistrationTokenParams) (OAuthClient, error) {
-	row := q.db.QueryRow(ctx, FindClientByRegistrationToken, arg.ClientID, arg.RegistrationAccessToken)
+	row := q.db.QueryRow(ctx, findClientByRegistrationToken, arg.ClientID, arg.RegistrationAccessToken)
 	var i OAuthClient
 	err := row.Scan(
 		&i.ID,
@@ -623,7 +687,7 @@ func (q *Queries) FindClientByRegistrationToken(ctx context.Context, arg FindCli
 	return i, err
 }
 
-const FindStaleClients = `-- name: FindStaleClients :many
+const findStaleClients = `-- name: FindStaleClients :many
 SELECT c.id, c.client_id, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until
 FROM oauth_client AS c
 WHERE c.document_fresh_until <= now() AND (c.document_fresh_until, c.id) > ($1::timestamptz, $2::oauth_client_id)
@@ -633,9 +697,12 @@ LIMIT $3::integer
 `
 
 type FindStaleClientsParams struct {
+	// Where the page begins: fresh until of the last row of the page before, or the zero time.
 	AfterFreshUntil time.Time
-	AfterID         OAuthClientID
-	PageSize        int32
+	// Where the page begins: the id of the last row of the page before, or the empty one.
+	AfterID OAuthClientID
+	// How many rows at most.
+	PageSize int32
 }
 
 type FindStaleClientsRow struct {
@@ -650,7 +717,7 @@ type FindStaleClientsRow struct {
 // FindStaleClients returns a page of the clients whose metadata document has to be fetched again, the longest overdue first. Disabled
 // clients are left out. Begin with the zero time and the empty id; for the next page pass document_fresh_until and id of the last row.
 func (q *Queries) FindStaleClients(ctx context.Context, arg FindStaleClientsParams) ([]FindStaleClientsRow, error) {
-	rows, err := q.db.Query(ctx, FindStaleClients, arg.AfterFreshUntil, arg.AfterID, arg.PageSize)
+	rows, err := q.db.Query(ctx, findStaleClients, arg.AfterFreshUntil, arg.AfterID, arg.PageSize)
 	if err != nil {
 		return nil, fmt.Errorf("query FindStaleClients: %w", err)
 	}
@@ -676,7 +743,7 @@ func (q *Queries) FindStaleClients(ctx context.Context, arg FindStaleClientsPara
 	return items, nil
 }
 
-const GetClient = `-- name: GetClient :one
+const getClient = `-- name: GetClient :one
 SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
 FROM oauth_client AS c
 WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL
@@ -684,7 +751,7 @@ WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL
 
 // GetClient returns the client with a public client_id, disabled or not. Zero rows: there is no such client, or it is deleted.
 func (q *Queries) GetClient(ctx context.Context, clientID ClientID) (OAuthClient, error) {
-	row := q.db.QueryRow(ctx, GetClient, clientID)
+	row := q.db.QueryRow(ctx, getClient, clientID)
 	var i OAuthClient
 	err := row.Scan(
 		&i.ID,
@@ -763,7 +830,7 @@ func (q *Queries) GetClient(ctx context.Context, clientID ClientID) (OAuthClient
 	return i, err
 }
 
-const GetClientByID = `-- name: GetClientByID :one
+const getClientByID = `-- name: GetClientByID :one
 SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
 FROM oauth_client AS c
 WHERE c.id = $1::oauth_client_id AND c.deleted_at IS NULL
@@ -771,7 +838,7 @@ WHERE c.id = $1::oauth_client_id AND c.deleted_at IS NULL
 
 // GetClientByID returns a client by its primary key, disabled or not. Zero rows: there is no such client, or it is deleted.
 func (q *Queries) GetClientByID(ctx context.Context, id OAuthClientID) (OAuthClient, error) {
-	row := q.db.QueryRow(ctx, GetClientByID, id)
+	row := q.db.QueryRow(ctx, getClientByID, id)
 	var i OAuthClient
 	err := row.Scan(
 		&i.ID,
@@ -850,7 +917,7 @@ func (q *Queries) GetClientByID(ctx context.Context, id OAuthClientID) (OAuthCli
 	return i, err
 }
 
-const ListClients = `-- name: ListClients :many
+const listClients = `-- name: ListClients :many
 SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
 FROM oauth_client AS c
 WHERE (c.created_at, c.id) > ($1::timestamptz, $2::oauth_client_id)
@@ -860,15 +927,18 @@ LIMIT $3::integer
 `
 
 type ListClientsParams struct {
+	// Where the page begins: created_at of the last row of the page before, or the zero time.
 	AfterCreatedAt time.Time
-	AfterID        OAuthClientID
-	PageSize       int32
+	// Where the page begins: the id of the last row of the page before, or the empty one.
+	AfterID OAuthClientID
+	// How many rows at most.
+	PageSize int32
 }
 
 // ListClients returns a page of all clients, oldest first. Begin with the zero time and the empty id; for the next page pass created_at and
 // id of the last row.
 func (q *Queries) ListClients(ctx context.Context, arg ListClientsParams) ([]OAuthClient, error) {
-	rows, err := q.db.Query(ctx, ListClients, arg.AfterCreatedAt, arg.AfterID, arg.PageSize)
+	rows, err := q.db.Query(ctx, listClients, arg.AfterCreatedAt, arg.AfterID, arg.PageSize)
 	if err != nil {
 		return nil, fmt.Errorf("query ListClients: %w", err)
 	}
@@ -957,7 +1027,7 @@ func (q *Queries) ListClients(ctx context.Context, arg ListClientsParams) ([]OAu
 	return items, nil
 }
 
-const ListClientsByReference = `-- name: ListClientsByReference :many
+const listClientsByReference = `-- name: ListClientsByReference :many
 SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
 FROM oauth_client AS c
 WHERE c.reference_id = $1::reference_id
@@ -968,15 +1038,19 @@ LIMIT $4::integer
 `
 
 type ListClientsByReferenceParams struct {
-	ReferenceID    ReferenceID
+	// The tenant.
+	ReferenceID ReferenceID
+	// Where the page begins: created_at of the last row of the page before, or the zero time.
 	AfterCreatedAt time.Time
-	AfterID        OAuthClientID
-	PageSize       int32
+	// Where the page begins: the id of the last row of the page before, or the empty one.
+	AfterID OAuthClientID
+	// How many rows at most.
+	PageSize int32
 }
 
 // ListClientsByReference returns a page of the clients that a tenant owns, like ListClients.
 func (q *Queries) ListClientsByReference(ctx context.Context, arg ListClientsByReferenceParams) ([]OAuthClient, error) {
-	rows, err := q.db.Query(ctx, ListClientsByReference,
+	rows, err := q.db.Query(ctx, listClientsByReference,
 		arg.ReferenceID,
 		arg.AfterCreatedAt,
 		arg.AfterID,
@@ -1070,7 +1144,7 @@ func (q *Queries) ListClientsByReference(ctx context.Context, arg ListClientsByR
 	return items, nil
 }
 
-const ListClientsByUser = `-- name: ListClientsByUser :many
+const listClientsByUser = `-- name: ListClientsByUser :many
 SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
 FROM oauth_client AS c
 WHERE c.user_id = $1::user_id
@@ -1081,15 +1155,19 @@ LIMIT $4::integer
 `
 
 type ListClientsByUserParams struct {
-	UserID         UserID
+	// The user.
+	UserID UserID
+	// Where the page begins: created_at of the last row of the page before, or the zero time.
 	AfterCreatedAt time.Time
-	AfterID        OAuthClientID
-	PageSize       int32
+	// Where the page begins: the id of the last row of the page before, or the empty one.
+	AfterID OAuthClientID
+	// How many rows at most.
+	PageSize int32
 }
 
 // ListClientsByUser returns a page of the clients that a user owns, like ListClients.
 func (q *Queries) ListClientsByUser(ctx context.Context, arg ListClientsByUserParams) ([]OAuthClient, error) {
-	rows, err := q.db.Query(ctx, ListClientsByUser,
+	rows, err := q.db.Query(ctx, listClientsByUser,
 		arg.UserID,
 		arg.AfterCreatedAt,
 		arg.AfterID,
@@ -1183,7 +1261,7 @@ func (q *Queries) ListClientsByUser(ctx context.Context, arg ListClientsByUserPa
 	return items, nil
 }
 
-const MarkUnusedClients = `-- name: MarkUnusedClients :one
+const markUnusedClients = `-- name: MarkUnusedClients :one
 WITH bounds AS MATERIALIZED (
     SELECT now() - (deadline($1::interval, NULL, 'UnusedFor') - now()) AS unused_before, $2::interval AS retention
 ), page AS MATERIALIZED (
@@ -1229,11 +1307,16 @@ LEFT JOIN last AS l ON true
 `
 
 type MarkUnusedClientsParams struct {
-	UnusedFor time.Duration
+	// For how long what is over is kept.
 	Retention time.Duration
-	AfterID   OAuthClientID
-	PageSize  int32
+	// For how long nobody has to have used a client.
+	UnusedFor time.Duration
+	// Whether every client counts, not only those that registered themselves or by a document.
 	AnyClient bool
+	// Where the page begins: the id of the last row of the page before, or the empty one.
+	AfterID OAuthClientID
+	// How many rows at most.
+	PageSize int32
 }
 
 type MarkUnusedClientsRow struct {
@@ -1254,7 +1337,7 @@ type MarkUnusedClientsRow struct {
 // It looks at page_size clients in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is
 // NULL when no client is left. It skips rows that are locked, among them each client to which something is being granted.
 func (q *Queries) MarkUnusedClients(ctx context.Context, arg MarkUnusedClientsParams) (MarkUnusedClientsRow, error) {
-	row := q.db.QueryRow(ctx, MarkUnusedClients,
+	row := q.db.QueryRow(ctx, markUnusedClients,
 		arg.UnusedFor,
 		arg.Retention,
 		arg.AfterID,
@@ -1269,7 +1352,7 @@ func (q *Queries) MarkUnusedClients(ctx context.Context, arg MarkUnusedClientsPa
 	return i, err
 }
 
-const PutClientDocument = `-- name: PutClientDocument :one
+const putClientDocument = `-- name: PutClientDocument :one
 WITH stated AS MATERIALIZED (
     SELECT m.auth_method, $1::client_id AS client_id,
         (CASE
@@ -1401,45 +1484,84 @@ LEFT JOIN answer AS w ON true
 `
 
 type PutClientDocumentParams struct {
-	ClientID                              ClientID
-	FetchedAt                             time.Time
-	TokenEndpointAuthMethod               *string
-	DocumentClientID                      *string
-	RedirectURIs                          []string
-	PostLogoutRedirectURIs                []string
-	GrantTypes                            []string
-	JWKS                                  json.RawMessage
-	JWKSURI                               *string
-	TLSClientAuthSubjectDN                *string
-	TLSClientAuthSANDNS                   *string
-	TLSClientAuthSANURI                   *string
-	TLSClientAuthSANIP                    *string
-	TLSClientAuthSANEmail                 *string
-	URI                                   *string
-	Icon                                  *string
-	TOS                                   *string
-	Policy                                *string
-	BackchannelLogoutURI                  *string
-	ID                                    OAuthClientID
-	DocumentURI                           *string
-	DocumentETag                          *string
-	FreshFor                              time.Duration
-	SubjectType                           *string
-	Name                                  *string
-	Contacts                              []string
-	SoftwareID                            *string
-	SoftwareVersion                       *string
-	SoftwareStatement                     *string
-	ResponseTypes                         []string
-	Scopes                                []string
-	ApplicationType                       *string
-	DefaultMaxAge                         *time.Duration
-	RequirePushedAuthorizationRequests    *bool
-	DPoPBoundAccessTokens                 *bool
+	// The id of what is stored. Make it once, and keep it for retries of the call.
+	ID OAuthClientID
+	// The client_id of the client.
+	ClientID ClientID
+	// Scopes that the client may ask for. NULL means the server's default, an empty list none.
+	Scopes []string
+	// token_endpoint_auth_method of RFC 7591: none, client_secret_basic, client_secret_post, private_key_jwt ...
+	TokenEndpointAuthMethod *string
+	// Redirect URIs, compared exactly but for the port of a loopback address (resolve_redirect_uri). Empty only if none of the grant types redirects.
+	RedirectURIs []string
+	// Where a user may be sent after RP-initiated logout.
+	PostLogoutRedirectURIs []string
+	// grant_types of RFC 7591. NULL means authorization_code, and leaves it to the caller whether refresh tokens are issued.
+	GrantTypes []string
+	// The client's public keys, a JSON Web Key Set. Not together with jwks_uri (RFC 7591, section 2).
+	JWKS json.RawMessage
+	// Where the client publishes its keys. Not together with jwks.
+	JWKSURI *string
+	// Subject that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSubjectDN *string
+	// dNSName that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSANDNS *string
+	// uniformResourceIdentifier that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSANURI *string
+	// iPAddress that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSANIP *string
+	// rfc822Name that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSANEmail *string
+	// client_uri of RFC 7591.
+	URI *string
+	// logo_uri of RFC 7591.
+	Icon *string
+	// tos_uri of RFC 7591.
+	TOS *string
+	// policy_uri of RFC 7591.
+	Policy *string
+	// Where the client is notified of a sign-out (OpenID Connect Back-Channel Logout, section 2.2).
+	BackchannelLogoutURI *string
+	// public or pairwise (OpenID Connect Core, section 8). NULL means public, and any other word pairwise.
+	SubjectType *string
+	// client_name of RFC 7591.
+	Name *string
+	// contacts of RFC 7591.
+	Contacts []string
+	// software_id of RFC 7591.
+	SoftwareID *string
+	// software_version of RFC 7591.
+	SoftwareVersion *string
+	// The signed software statement (RFC 7591, section 2.3) that the client was registered with.
+	SoftwareStatement *string
+	// response_types of RFC 7591; NULL means code.
+	ResponseTypes []string
+	// web or native (OpenID Connect Dynamic Client Registration, section 2).
+	ApplicationType *string
+	// default_max_age of OpenID Connect Dynamic Client Registration, section 2.
+	DefaultMaxAge *time.Duration
+	// Whether the client has to push its requests (RFC 9126, section 6).
+	RequirePushedAuthorizationRequests *bool
+	// Whether the client always uses DPoP (RFC 9449, section 5.2).
+	DPoPBoundAccessTokens *bool
+	// Whether access tokens are bound to the client's certificate (RFC 8705, section 3.4).
 	TLSClientCertificateBoundAccessTokens *bool
-	BackchannelLogoutSessionRequired      *bool
-	Metadata                              json.RawMessage
-	AuthorizationDetailsTypes             []string
+	// Whether the client needs the sid in a logout token.
+	BackchannelLogoutSessionRequired *bool
+	// Other members of the registration: a JSON object.
+	Metadata json.RawMessage
+	// Types of authorization_details that the client may use (RFC 9396, section 10). NULL means the server's default, an empty list none.
+	AuthorizationDetailsTypes []string
+	// Where the document was fetched, if that is another URL than the client_id.
+	DocumentURI *string
+	// What the document says in client_id.
+	DocumentClientID *string
+	// The ETag of the answer; nil if it had none.
+	DocumentETag *string
+	// When the document was fetched, which orders the fetches.
+	FetchedAt time.Time
+	// For how long it need not be fetched again.
+	FreshFor time.Duration
 }
 
 type PutClientDocumentRow struct {
@@ -1452,7 +1574,8 @@ type PutClientDocumentRow struct {
 
 // PutClientDocument stores what a client ID metadata document says (draft-ietf-oauth-client-id-metadata-document). client_id is the
 // document's https URL, document_uri where it was fetched, if that is another one, and document_client_id what the document says in
-// client_id, which has to be the same. id is for a new client: make one for each call.
+// client_id, which has to be the same. id is for a new client: make one for each call. The id of another client is an
+// error.
 // Fetches are ordered by fetched_at; one that lies ahead counts as now. The document need not be fetched again for fresh_for.
 // token_endpoint_auth_method is none if it is nil. Such a client has no secret.
 // changes are the columns that changed, consent_changes those of them about which users have to be asked again. A disabled client stays
@@ -1468,7 +1591,7 @@ type PutClientDocumentRow struct {
 //   - invalid_client_metadata: as in RegisterClient; also if the client_id isn't a URL of a document, or not the one that the document says,
 //     if the method is one with a secret, or if the client would take pairwise subjects away from its sector, as in UpdateRegistration
 func (q *Queries) PutClientDocument(ctx context.Context, arg PutClientDocumentParams) (PutClientDocumentRow, error) {
-	row := q.db.QueryRow(ctx, PutClientDocument,
+	row := q.db.QueryRow(ctx, putClientDocument,
 		arg.ClientID,
 		arg.FetchedAt,
 		arg.TokenEndpointAuthMethod,
@@ -1523,7 +1646,7 @@ func (q *Queries) PutClientDocument(ctx context.Context, arg PutClientDocumentPa
 	return i, err
 }
 
-const RefreshClientDocument = `-- name: RefreshClientDocument :one
+const refreshClientDocument = `-- name: RefreshClientDocument :one
 WITH refreshed AS (
     UPDATE oauth_client AS c
     SET document_fetched_at = least($1::timestamptz, now()), document_fresh_until = deadline($2::interval, NULL, 'FreshFor'),
@@ -1545,10 +1668,14 @@ LEFT JOIN answer AS w ON true
 `
 
 type RefreshClientDocumentParams struct {
-	FetchedAt    time.Time
-	FreshFor     time.Duration
-	ClientID     ClientID
+	// The client_id of the client.
+	ClientID ClientID
+	// The ETag that was asked with, and that the server has confirmed.
 	DocumentETag string
+	// When the document was fetched, which orders the fetches.
+	FetchedAt time.Time
+	// For how long it need not be fetched again.
+	FreshFor time.Duration
 }
 
 type RefreshClientDocumentRow struct {
@@ -1566,7 +1693,7 @@ type RefreshClientDocumentRow struct {
 //   - revoked: the client is deleted; nothing changes
 //   - unknown: there is no such client
 func (q *Queries) RefreshClientDocument(ctx context.Context, arg RefreshClientDocumentParams) (RefreshClientDocumentRow, error) {
-	row := q.db.QueryRow(ctx, RefreshClientDocument,
+	row := q.db.QueryRow(ctx, refreshClientDocument,
 		arg.FetchedAt,
 		arg.FreshFor,
 		arg.ClientID,
@@ -1580,7 +1707,7 @@ func (q *Queries) RefreshClientDocument(ctx context.Context, arg RefreshClientDo
 	return i, err
 }
 
-const RegisterClient = `-- name: RegisterClient :one
+const registerClient = `-- name: RegisterClient :one
 WITH stated AS MATERIALIZED (
     SELECT m.auth_method, m.auth_method IN ('client_secret_basic', 'client_secret_post') AS uses_secret
     FROM (SELECT coalesce($4::text, 'client_secret_basic')::text AS auth_method) AS m
@@ -1663,49 +1790,92 @@ LEFT JOIN answer AS w ON true
 `
 
 type RegisterClientParams struct {
-	UserID                                *UserID
-	ClientID                              ClientID
-	IPAddress                             *string
-	TokenEndpointAuthMethod               *string
-	ClientSecret                          *token.Digest
-	RedirectURIs                          []string
-	PostLogoutRedirectURIs                []string
-	GrantTypes                            []string
-	JWKS                                  json.RawMessage
-	JWKSURI                               *string
-	TLSClientAuthSubjectDN                *string
-	TLSClientAuthSANDNS                   *string
-	TLSClientAuthSANURI                   *string
-	TLSClientAuthSANIP                    *string
-	TLSClientAuthSANEmail                 *string
-	URI                                   *string
-	Icon                                  *string
-	TOS                                   *string
-	Policy                                *string
-	BackchannelLogoutURI                  *string
-	InitialAccessToken                    *token.Digest
-	Open                                  bool
-	ID                                    OAuthClientID
-	RegistrationAccessToken               *token.Digest
-	ClientSecretLifetime                  time.Duration
-	ReferenceID                           *ReferenceID
-	SectorIdentifier                      *string
-	SubjectType                           *string
-	Name                                  *string
-	Contacts                              []string
-	SoftwareID                            *string
-	SoftwareVersion                       *string
-	SoftwareStatement                     *string
-	ResponseTypes                         []string
-	Scopes                                []string
-	ApplicationType                       *string
-	DefaultMaxAge                         *time.Duration
-	RequirePushedAuthorizationRequests    *bool
-	DPoPBoundAccessTokens                 *bool
+	// The id of what is stored. Make it once, and keep it for retries of the call.
+	ID OAuthClientID
+	// The digest of the initial access token (RFC 7591, section 3); nil if none was presented.
+	InitialAccessToken *token.Digest
+	// Whether a client may register without an initial access token.
+	Open bool
+	// The client_id of the client.
+	ClientID ClientID
+	// The digest of the client's secret; nil for a client without one.
+	ClientSecret *token.Digest
+	// The user who owns the client, if one does.
+	UserID *UserID
+	// The tenant that owns the client, instead of a user.
+	ReferenceID *ReferenceID
+	// Scopes that the client may ask for. NULL means the server's default, an empty list none.
+	Scopes []string
+	// How long the client's secret lasts; Never for without end.
+	ClientSecretLifetime time.Duration
+	// The digest of the registration_access_token of a client that manages itself; nil for none.
+	RegistrationAccessToken *token.Digest
+	// token_endpoint_auth_method of RFC 7591: none, client_secret_basic, client_secret_post, private_key_jwt ...
+	TokenEndpointAuthMethod *string
+	// Redirect URIs, compared exactly but for the port of a loopback address (resolve_redirect_uri). Empty only if none of the grant types redirects.
+	RedirectURIs []string
+	// Where a user may be sent after RP-initiated logout.
+	PostLogoutRedirectURIs []string
+	// grant_types of RFC 7591. NULL means authorization_code, and leaves it to the caller whether refresh tokens are issued.
+	GrantTypes []string
+	// The client's public keys, a JSON Web Key Set. Not together with jwks_uri (RFC 7591, section 2).
+	JWKS json.RawMessage
+	// Where the client publishes its keys. Not together with jwks.
+	JWKSURI *string
+	// Subject that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSubjectDN *string
+	// dNSName that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSANDNS *string
+	// uniformResourceIdentifier that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSANURI *string
+	// iPAddress that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSANIP *string
+	// rfc822Name that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSANEmail *string
+	// client_uri of RFC 7591.
+	URI *string
+	// logo_uri of RFC 7591.
+	Icon *string
+	// tos_uri of RFC 7591.
+	TOS *string
+	// policy_uri of RFC 7591.
+	Policy *string
+	// Where the client is notified of a sign-out (OpenID Connect Back-Channel Logout, section 2.2).
+	BackchannelLogoutURI *string
+	// Sector of pairwise subjects (OpenID Connect Core, section 8.1): a host name. Written once: by whoever registers the client with a sector_identifier_uri, else by a trigger when the client becomes pairwise.
+	SectorIdentifier *string
+	// public or pairwise (OpenID Connect Core, section 8). NULL means public, and any other word pairwise.
+	SubjectType *string
+	// client_name of RFC 7591.
+	Name *string
+	// contacts of RFC 7591.
+	Contacts []string
+	// software_id of RFC 7591.
+	SoftwareID *string
+	// software_version of RFC 7591.
+	SoftwareVersion *string
+	// The signed software statement (RFC 7591, section 2.3) that the client was registered with.
+	SoftwareStatement *string
+	// response_types of RFC 7591; NULL means code.
+	ResponseTypes []string
+	// web or native (OpenID Connect Dynamic Client Registration, section 2).
+	ApplicationType *string
+	// default_max_age of OpenID Connect Dynamic Client Registration, section 2.
+	DefaultMaxAge *time.Duration
+	// Whether the client has to push its requests (RFC 9126, section 6).
+	RequirePushedAuthorizationRequests *bool
+	// Whether the client always uses DPoP (RFC 9449, section 5.2).
+	DPoPBoundAccessTokens *bool
+	// Whether access tokens are bound to the client's certificate (RFC 8705, section 3.4).
 	TLSClientCertificateBoundAccessTokens *bool
-	BackchannelLogoutSessionRequired      *bool
-	Metadata                              json.RawMessage
-	AuthorizationDetailsTypes             []string
+	// Whether the client needs the sid in a logout token.
+	BackchannelLogoutSessionRequired *bool
+	// Other members of the registration: a JSON object.
+	Metadata json.RawMessage
+	// Types of authorization_details that the client may use (RFC 9396, section 10). NULL means the server's default, an empty list none.
+	AuthorizationDetailsTypes []string
+	// The network address of who asks, for the security event; nil if it is not known.
+	IPAddress *string
 }
 
 type RegisterClientRow struct {
@@ -1735,7 +1905,7 @@ type RegisterClientRow struct {
 //     (invalid_client_metadata)
 //   - taken: the client_id or the id is that of another client; call again with new ones
 func (q *Queries) RegisterClient(ctx context.Context, arg RegisterClientParams) (RegisterClientRow, error) {
-	row := q.db.QueryRow(ctx, RegisterClient,
+	row := q.db.QueryRow(ctx, registerClient,
 		arg.UserID,
 		arg.ClientID,
 		arg.IPAddress,
@@ -1788,7 +1958,7 @@ func (q *Queries) RegisterClient(ctx context.Context, arg RegisterClientParams) 
 	return i, err
 }
 
-const ReplaceForeignSecretHash = `-- name: ReplaceForeignSecretHash :one
+const replaceForeignSecretHash = `-- name: ReplaceForeignSecretHash :one
 WITH client AS MATERIALIZED (
     SELECT c.id, c.client_secret_expires_at,
         (
@@ -1815,9 +1985,12 @@ LEFT JOIN replaced AS r ON true
 `
 
 type ReplaceForeignSecretHashParams struct {
+	// The client_id of the client.
+	ClientID ClientID
+	// The digest of the secret that the client has shown.
+	ClientSecret token.Digest
+	// Hash of the secret as another server made it, bcrypt for example. ReplaceForeignSecretHash puts a digest in its place, RotateClientSecret a new secret.
 	ForeignSecretHash string
-	ClientSecret      token.Digest
-	ClientID          ClientID
 }
 
 // ReplaceForeignSecretHash puts the digest of a client's secret in the place of the hash that another server made of it. The caller has
@@ -1830,7 +2003,7 @@ type ReplaceForeignSecretHashParams struct {
 //   - disabled: the client is disabled; nothing changes (invalid_client)
 //   - unknown: there is no such client
 func (q *Queries) ReplaceForeignSecretHash(ctx context.Context, arg ReplaceForeignSecretHashParams) (Outcome, error) {
-	row := q.db.QueryRow(ctx, ReplaceForeignSecretHash, arg.ForeignSecretHash, arg.ClientSecret, arg.ClientID)
+	row := q.db.QueryRow(ctx, replaceForeignSecretHash, arg.ForeignSecretHash, arg.ClientSecret, arg.ClientID)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {
@@ -1839,7 +2012,7 @@ func (q *Queries) ReplaceForeignSecretHash(ctx context.Context, arg ReplaceForei
 	return outcome, err
 }
 
-const RotateClientSecret = `-- name: RotateClientSecret :one
+const rotateClientSecret = `-- name: RotateClientSecret :one
 WITH client AS MATERIALIZED (
     SELECT c.id, c.client_id, c.client_secret, least(c.client_secret_expires_at, now() + $2::interval) AS replaced_expires_at,
         (CASE WHEN c.client_secret = $3::token_digest THEN 'retried' ELSE 'rotated' END)::outcome AS outcome
@@ -1870,10 +2043,14 @@ LEFT JOIN rotated AS r ON true
 `
 
 type RotateClientSecretParams struct {
-	ClientID     ClientID
-	Overlap      time.Duration
+	// The client_id of the client.
+	ClientID ClientID
+	// The digest of the new secret.
 	ClientSecret token.Digest
-	Lifetime     time.Duration
+	// For how long the replaced secret still counts; 0 refuses it at once.
+	Overlap time.Duration
+	// How long the new secret lasts; Never for without end.
+	Lifetime time.Duration
 }
 
 // RotateClientSecret gives a client a new secret. client_secret is its digest. The secret lasts for lifetime (store.Never: without end). The
@@ -1883,7 +2060,7 @@ type RotateClientSecretParams struct {
 //   - retried: it is the present secret already; nothing changes
 //   - unknown: there is no such client
 func (q *Queries) RotateClientSecret(ctx context.Context, arg RotateClientSecretParams) (Outcome, error) {
-	row := q.db.QueryRow(ctx, RotateClientSecret,
+	row := q.db.QueryRow(ctx, rotateClientSecret,
 		arg.ClientID,
 		arg.Overlap,
 		arg.ClientSecret,
@@ -1897,7 +2074,7 @@ func (q *Queries) RotateClientSecret(ctx context.Context, arg RotateClientSecret
 	return outcome, err
 }
 
-const SetRegistrationAccessToken = `-- name: SetRegistrationAccessToken :one
+const setRegistrationAccessToken = `-- name: SetRegistrationAccessToken :one
 WITH updated AS (
     UPDATE oauth_client AS c
     SET registration_access_token = $2::token_digest, previous_registration_access_token = NULL,
@@ -1912,7 +2089,9 @@ SELECT noted(
 `
 
 type SetRegistrationAccessTokenParams struct {
-	ClientID                ClientID
+	// The client_id of the client.
+	ClientID ClientID
+	// The digest of the client's new registration_access_token; nil takes it away.
 	RegistrationAccessToken *token.Digest
 }
 
@@ -1920,7 +2099,7 @@ type SetRegistrationAccessTokenParams struct {
 //   - updated: the token is replaced or removed
 //   - unknown: there is no such client
 func (q *Queries) SetRegistrationAccessToken(ctx context.Context, arg SetRegistrationAccessTokenParams) (Outcome, error) {
-	row := q.db.QueryRow(ctx, SetRegistrationAccessToken, arg.ClientID, arg.RegistrationAccessToken)
+	row := q.db.QueryRow(ctx, setRegistrationAccessToken, arg.ClientID, arg.RegistrationAccessToken)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {
@@ -1929,7 +2108,7 @@ func (q *Queries) SetRegistrationAccessToken(ctx context.Context, arg SetRegistr
 	return outcome, err
 }
 
-const UpdateClient = `-- name: UpdateClient :one
+const updateClient = `-- name: UpdateClient :one
 UPDATE oauth_client AS c
 SET
     skip_consent = CASE WHEN 'skip_consent' = ANY (f.cleared) THEN NULL ELSE coalesce($1::boolean, c.skip_consent) END,
@@ -1997,62 +2176,111 @@ RETURNING c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disa
 `
 
 type UpdateClientParams struct {
-	SkipConsent                           *bool
-	EnableEndSession                      *bool
-	Scopes                                []string
-	UserID                                *UserID
-	Name                                  *string
-	URI                                   *string
-	Icon                                  *string
-	Contacts                              []string
-	TOS                                   *string
-	Policy                                *string
-	SoftwareID                            *string
-	SoftwareVersion                       *string
-	SoftwareStatement                     *string
-	RedirectURIs                          []string
-	PostLogoutRedirectURIs                []string
-	TokenEndpointAuthMethod               *string
-	GrantTypes                            []string
-	ResponseTypes                         []string
-	Public                                *bool
-	Type                                  *string
-	ReferenceID                           *ReferenceID
-	Metadata                              json.RawMessage
-	SubjectType                           *string
-	RequirePKCE                           *bool
-	JWKS                                  json.RawMessage
-	JWKSURI                               *string
-	ApplicationType                       *string
-	AccessTokenLifetime                   *time.Duration
-	RefreshTokenLifetime                  *time.Duration
-	AuthorizationLifetime                 *time.Duration
-	CodeLifetime                          *time.Duration
-	RefreshGrace                          *time.Duration
-	RefreshGraceUntilUsed                 *bool
-	BackchannelLogoutURI                  *string
-	BackchannelLogoutSessionRequired      *bool
-	AllowPlainPKCE                        *bool
-	DefaultMaxAge                         *time.Duration
-	RequirePushedAuthorizationRequests    *bool
-	DPoPBoundAccessTokens                 *bool
+	// The client_id of the client.
+	ClientID ClientID
+	// The user who owns the client, if one does.
+	UserID *UserID
+	// The tenant that owns the client, instead of a user.
+	ReferenceID *ReferenceID
+	// Scopes that the client may ask for. NULL means the server's default, an empty list none.
+	Scopes []string
+	// Resource indicators that the client may ask for (RFC 8707). NULL means the server's default, an empty list none.
+	Resources []string
+	// First-party client: its users are not asked for consent.
+	SkipConsent *bool
+	// Whether the client may end sessions (RP-initiated logout).
+	EnableEndSession *bool
+	// client_name of RFC 7591.
+	Name *string
+	// client_uri of RFC 7591.
+	URI *string
+	// logo_uri of RFC 7591.
+	Icon *string
+	// contacts of RFC 7591.
+	Contacts []string
+	// tos_uri of RFC 7591.
+	TOS *string
+	// policy_uri of RFC 7591.
+	Policy *string
+	// software_id of RFC 7591.
+	SoftwareID *string
+	// software_version of RFC 7591.
+	SoftwareVersion *string
+	// The signed software statement (RFC 7591, section 2.3) that the client was registered with.
+	SoftwareStatement *string
+	// Redirect URIs, compared exactly but for the port of a loopback address (resolve_redirect_uri). Empty only if none of the grant types redirects.
+	RedirectURIs []string
+	// Where a user may be sent after RP-initiated logout.
+	PostLogoutRedirectURIs []string
+	// token_endpoint_auth_method of RFC 7591: none, client_secret_basic, client_secret_post, private_key_jwt ...
+	TokenEndpointAuthMethod *string
+	// grant_types of RFC 7591. NULL means authorization_code, and leaves it to the caller whether refresh tokens are issued.
+	GrantTypes []string
+	// response_types of RFC 7591; NULL means code.
+	ResponseTypes []string
+	// Whether the client can't keep a secret (RFC 6749, section 2.1). If NULL, is_public derives it.
+	Public *bool
+	// Kind of client, such as web, native or user-agent-based, for whoever registers it.
+	Type *string
+	// Other members of the registration: a JSON object.
+	Metadata json.RawMessage
+	// public or pairwise (OpenID Connect Core, section 8). NULL means public, and any other word pairwise.
+	SubjectType *string
+	// Whether a request without a code_challenge is refused. NULL means yes. A public client always has to send one.
+	RequirePKCE *bool
+	// The client's public keys, a JSON Web Key Set. Not together with jwks_uri (RFC 7591, section 2).
+	JWKS json.RawMessage
+	// Where the client publishes its keys. Not together with jwks.
+	JWKSURI *string
+	// web or native (OpenID Connect Dynamic Client Registration, section 2).
+	ApplicationType *string
+	// Upper bound of the lifetime of a family, counted from redemption. NULL means no bound but the caller's.
+	AuthorizationLifetime *time.Duration
+	// How long a rotated refresh token may be presented again. NULL leaves the choice to the caller.
+	RefreshGrace *time.Duration
+	// Whether a rotated refresh token may be presented again until its successor is used. NULL leaves the choice to the caller.
+	RefreshGraceUntilUsed *bool
+	// Where the client is notified of a sign-out (OpenID Connect Back-Channel Logout, section 2.2).
+	BackchannelLogoutURI *string
+	// Whether the client needs the sid in a logout token.
+	BackchannelLogoutSessionRequired *bool
+	// Whether the client may use code_challenge_method plain (RFC 7636, section 4.2).
+	AllowPlainPKCE *bool
+	// default_max_age of OpenID Connect Dynamic Client Registration, section 2.
+	DefaultMaxAge *time.Duration
+	// Whether the client has to push its requests (RFC 9126, section 6).
+	RequirePushedAuthorizationRequests *bool
+	// Whether the client always uses DPoP (RFC 9449, section 5.2).
+	DPoPBoundAccessTokens *bool
+	// Whether access tokens are bound to the client's certificate (RFC 8705, section 3.4).
 	TLSClientCertificateBoundAccessTokens *bool
-	TLSClientAuthSubjectDN                *string
-	TLSClientAuthSANDNS                   *string
-	TLSClientAuthSANURI                   *string
-	TLSClientAuthSANIP                    *string
-	TLSClientAuthSANEmail                 *string
-	Resources                             []string
-	AuthorizationDetailsTypes             []string
-	ClientID                              ClientID
-	Cleared                               []string
+	// Subject that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSubjectDN *string
+	// dNSName that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSANDNS *string
+	// uniformResourceIdentifier that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSANURI *string
+	// iPAddress that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSANIP *string
+	// rfc822Name that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSANEmail *string
+	// Types of authorization_details that the client may use (RFC 9396, section 10). NULL means the server's default, an empty list none.
+	AuthorizationDetailsTypes []string
+	// Upper bound of the lifetime of the client's access tokens. NULL means no bound but the caller's.
+	AccessTokenLifetime *time.Duration
+	// Upper bound of the lifetime of each of the client's refresh tokens. NULL means no bound but the caller's.
+	RefreshTokenLifetime *time.Duration
+	// Upper bound of the lifetime of the client's authorization codes. NULL means no bound but the caller's.
+	CodeLifetime *time.Duration
+	// The columns that are set to NULL, as OAuthClientField names them.
+	Cleared []string
 }
 
 // UpdateClient changes the fields that are not nil. The columns named in cleared (OAuthClientField) are set to NULL; any other name there is
 // an error. It changes neither client_id nor secrets nor sector_identifier. A new token_endpoint_auth_method sets public as well, where that
 // is not nil in the row and not given. Zero rows: there is no such client, or it is deleted.
 func (q *Queries) UpdateClient(ctx context.Context, arg UpdateClientParams) (OAuthClient, error) {
-	row := q.db.QueryRow(ctx, UpdateClient,
+	row := q.db.QueryRow(ctx, updateClient,
 		arg.SkipConsent,
 		arg.EnableEndSession,
 		arg.Scopes,
@@ -2181,7 +2409,7 @@ func (q *Queries) UpdateClient(ctx context.Context, arg UpdateClientParams) (OAu
 	return i, err
 }
 
-const UpdateRegistration = `-- name: UpdateRegistration :one
+const updateRegistration = `-- name: UpdateRegistration :one
 WITH stated AS MATERIALIZED (
     SELECT m.auth_method, m.auth_method IN ('client_secret_basic', 'client_secret_post') AS uses_secret
     FROM (SELECT coalesce($10::text, 'client_secret_basic')::text AS auth_method) AS m
@@ -2279,45 +2507,84 @@ LEFT JOIN updated AS u ON true
 `
 
 type UpdateRegistrationParams struct {
-	ClientID                              ClientID
-	RegistrationAccessToken               token.Digest
-	NewRegistrationAccessToken            *token.Digest
-	ClientSecret                          *token.Digest
-	SectorIdentifier                      *string
-	SubjectType                           *string
-	RedirectURIs                          []string
-	GrantTypes                            []string
-	IPAddress                             *string
-	TokenEndpointAuthMethod               *string
-	PostLogoutRedirectURIs                []string
-	JWKS                                  json.RawMessage
-	JWKSURI                               *string
-	TLSClientAuthSubjectDN                *string
-	TLSClientAuthSANDNS                   *string
-	TLSClientAuthSANURI                   *string
-	TLSClientAuthSANIP                    *string
-	TLSClientAuthSANEmail                 *string
-	URI                                   *string
-	Icon                                  *string
-	TOS                                   *string
-	Policy                                *string
-	BackchannelLogoutURI                  *string
-	ClientSecretLifetime                  time.Duration
-	Name                                  *string
-	Contacts                              []string
-	SoftwareID                            *string
-	SoftwareVersion                       *string
-	SoftwareStatement                     *string
-	ResponseTypes                         []string
-	Scopes                                []string
-	ApplicationType                       *string
-	DefaultMaxAge                         *time.Duration
-	RequirePushedAuthorizationRequests    *bool
-	DPoPBoundAccessTokens                 *bool
+	// The digest of the registration_access_token (RFC 7592, section 3).
+	RegistrationAccessToken token.Digest
+	// The client_id of the client.
+	ClientID ClientID
+	// The digest of the secret that takes the place of the client's; nil leaves it.
+	ClientSecret *token.Digest
+	// Scopes that the client may ask for. NULL means the server's default, an empty list none.
+	Scopes []string
+	// The digest of the registration_access_token that takes the place of the present one; nil leaves it.
+	NewRegistrationAccessToken *token.Digest
+	// How long the client's secret lasts; Never for without end.
+	ClientSecretLifetime time.Duration
+	// Sector of pairwise subjects (OpenID Connect Core, section 8.1): a host name. Written once: by whoever registers the client with a sector_identifier_uri, else by a trigger when the client becomes pairwise.
+	SectorIdentifier *string
+	// public or pairwise (OpenID Connect Core, section 8). NULL means public, and any other word pairwise.
+	SubjectType *string
+	// Redirect URIs, compared exactly but for the port of a loopback address (resolve_redirect_uri). Empty only if none of the grant types redirects.
+	RedirectURIs []string
+	// grant_types of RFC 7591. NULL means authorization_code, and leaves it to the caller whether refresh tokens are issued.
+	GrantTypes []string
+	// token_endpoint_auth_method of RFC 7591: none, client_secret_basic, client_secret_post, private_key_jwt ...
+	TokenEndpointAuthMethod *string
+	// Where a user may be sent after RP-initiated logout.
+	PostLogoutRedirectURIs []string
+	// The client's public keys, a JSON Web Key Set. Not together with jwks_uri (RFC 7591, section 2).
+	JWKS json.RawMessage
+	// Where the client publishes its keys. Not together with jwks.
+	JWKSURI *string
+	// Subject that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSubjectDN *string
+	// dNSName that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSANDNS *string
+	// uniformResourceIdentifier that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSANURI *string
+	// iPAddress that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSANIP *string
+	// rfc822Name that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSANEmail *string
+	// client_uri of RFC 7591.
+	URI *string
+	// logo_uri of RFC 7591.
+	Icon *string
+	// tos_uri of RFC 7591.
+	TOS *string
+	// policy_uri of RFC 7591.
+	Policy *string
+	// Where the client is notified of a sign-out (OpenID Connect Back-Channel Logout, section 2.2).
+	BackchannelLogoutURI *string
+	// client_name of RFC 7591.
+	Name *string
+	// contacts of RFC 7591.
+	Contacts []string
+	// software_id of RFC 7591.
+	SoftwareID *string
+	// software_version of RFC 7591.
+	SoftwareVersion *string
+	// The signed software statement (RFC 7591, section 2.3) that the client was registered with.
+	SoftwareStatement *string
+	// response_types of RFC 7591; NULL means code.
+	ResponseTypes []string
+	// web or native (OpenID Connect Dynamic Client Registration, section 2).
+	ApplicationType *string
+	// default_max_age of OpenID Connect Dynamic Client Registration, section 2.
+	DefaultMaxAge *time.Duration
+	// Whether the client has to push its requests (RFC 9126, section 6).
+	RequirePushedAuthorizationRequests *bool
+	// Whether the client always uses DPoP (RFC 9449, section 5.2).
+	DPoPBoundAccessTokens *bool
+	// Whether access tokens are bound to the client's certificate (RFC 8705, section 3.4).
 	TLSClientCertificateBoundAccessTokens *bool
-	BackchannelLogoutSessionRequired      *bool
-	Metadata                              json.RawMessage
-	AuthorizationDetailsTypes             []string
+	// Whether the client needs the sid in a logout token.
+	BackchannelLogoutSessionRequired *bool
+	// Other members of the registration: a JSON object.
+	Metadata json.RawMessage
+	// Types of authorization_details that the client may use (RFC 9396, section 10). NULL means the server's default, an empty list none.
+	AuthorizationDetailsTypes []string
+	// The network address of who asks, for the security event; nil if it is not known.
+	IPAddress *string
 }
 
 type UpdateRegistrationRow struct {
@@ -2344,7 +2611,7 @@ type UpdateRegistrationRow struct {
 //   - invalid_client_metadata: as in RegisterClient; also if the method needs a secret, and the client has none and gets none, or
 //     if the client would take pairwise subjects away from its sector
 func (q *Queries) UpdateRegistration(ctx context.Context, arg UpdateRegistrationParams) (UpdateRegistrationRow, error) {
-	row := q.db.QueryRow(ctx, UpdateRegistration,
+	row := q.db.QueryRow(ctx, updateRegistration,
 		arg.ClientID,
 		arg.RegistrationAccessToken,
 		arg.NewRegistrationAccessToken,

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-const DeleteExpiredClientAssertions = `-- name: DeleteExpiredClientAssertions :execrows
+const deleteExpiredClientAssertions = `-- name: DeleteExpiredClientAssertions :execrows
 WITH due AS MATERIALIZED (
     SELECT t.id
     FROM oauth_client_assertion AS t
@@ -26,14 +26,14 @@ WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 
 // DeleteExpiredClientAssertions deletes up to batch_size assertions that have expired, and returns how many.
 func (q *Queries) DeleteExpiredClientAssertions(ctx context.Context, batchSize int32) (int64, error) {
-	result, err := q.db.Exec(ctx, DeleteExpiredClientAssertions, batchSize)
+	result, err := q.db.Exec(ctx, deleteExpiredClientAssertions, batchSize)
 	if err != nil {
 		return 0, fmt.Errorf("query DeleteExpiredClientAssertions: %w", err)
 	}
 	return result.RowsAffected(), nil
 }
 
-const RememberClientAssertion = `-- name: RememberClientAssertion :one
+const rememberClientAssertion = `-- name: RememberClientAssertion :one
 WITH assertion AS MATERIALIZED (
     SELECT coalesce(judge_assertion_time($3::bigint, $4::interval, $5::interval, NULL), 'remembered')::outcome AS outcome
 ), remembered AS (
@@ -52,12 +52,18 @@ FROM assertion AS a
 `
 
 type RememberClientAssertionParams struct {
-	ClientID    *ClientID
-	IPAddress   *string
-	ExpiresAt   int64
-	ClockSkew   time.Duration
+	// The digest of what was presented, from token.AssertionID or token.ProofID.
+	ID token.Digest
+	// The client, for the security event; nil names nobody.
+	ClientID *ClientID
+	// How far from now the expiry may be.
 	MaxLifetime time.Duration
-	ID          token.Digest
+	// How far the clock of who made it may be off.
+	ClockSkew time.Duration
+	// The exp of the assertion, in seconds since 1970.
+	ExpiresAt int64
+	// The network address of who asks, for the security event; nil if it is not known.
+	IPAddress *string
 }
 
 // RememberClientAssertion records that a client assertion was presented (RFC 7523, section 3, item 7).
@@ -72,7 +78,7 @@ type RememberClientAssertionParams struct {
 //
 // Run this call on the pool: a transaction that is rolled back would forget the assertion.
 func (q *Queries) RememberClientAssertion(ctx context.Context, arg RememberClientAssertionParams) (Outcome, error) {
-	row := q.db.QueryRow(ctx, RememberClientAssertion,
+	row := q.db.QueryRow(ctx, rememberClientAssertion,
 		arg.ClientID,
 		arg.IPAddress,
 		arg.ExpiresAt,

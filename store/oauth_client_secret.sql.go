@@ -8,7 +8,7 @@ import (
 	"fmt"
 )
 
-const DeleteExpiredClientSecrets = `-- name: DeleteExpiredClientSecrets :execrows
+const deleteExpiredClientSecrets = `-- name: DeleteExpiredClientSecrets :execrows
 WITH due AS MATERIALIZED (
     SELECT o.id
     FROM oauth_client_secret AS o
@@ -23,14 +23,14 @@ WHERE o.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 
 // DeleteExpiredClientSecrets deletes up to batch_size secrets that no longer count, and returns how many.
 func (q *Queries) DeleteExpiredClientSecrets(ctx context.Context, batchSize int32) (int64, error) {
-	result, err := q.db.Exec(ctx, DeleteExpiredClientSecrets, batchSize)
+	result, err := q.db.Exec(ctx, deleteExpiredClientSecrets, batchSize)
 	if err != nil {
 		return 0, fmt.Errorf("query DeleteExpiredClientSecrets: %w", err)
 	}
 	return result.RowsAffected(), nil
 }
 
-const ListClientSecrets = `-- name: ListClientSecrets :many
+const listClientSecrets = `-- name: ListClientSecrets :many
 SELECT o.id, o.created_at, o.updated_at, o.client_id, o.digest, o.expires_at
 FROM oauth_client_secret AS o
 WHERE o.client_id = $1::client_id AND o.expires_at > now()
@@ -39,7 +39,7 @@ ORDER BY o.expires_at DESC, o.id
 
 // ListClientSecrets lists the secrets of a client that were rotated out and still count, the one that lasts longest first.
 func (q *Queries) ListClientSecrets(ctx context.Context, clientID ClientID) ([]OAuthClientSecret, error) {
-	rows, err := q.db.Query(ctx, ListClientSecrets, clientID)
+	rows, err := q.db.Query(ctx, listClientSecrets, clientID)
 	if err != nil {
 		return nil, fmt.Errorf("query ListClientSecrets: %w", err)
 	}

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-const CheckConsent = `-- name: CheckConsent :one
+const checkConsent = `-- name: CheckConsent :one
 WITH checked AS MATERIALIZED (
     SELECT c.disabled, g.id AS consent_id, c.skip_consent IS TRUE AS skips, m.scopes, m.resources,
         missing_authorization_details($1::jsonb, g.authorization_details) AS authorization_details
@@ -41,12 +41,18 @@ LEFT JOIN checked AS c ON true
 `
 
 type CheckConsentParams struct {
+	// The client_id of the client.
+	ClientID ClientID
+	// The user.
+	UserID UserID
+	// The tenant in which the user agreed. A consent given in one tenant never serves another.
+	ReferenceID *ReferenceID
+	// The scopes that the client asks for.
+	Scopes []string
+	// The resources (RFC 8707); empty for all that may be had.
+	Resources []string
+	// The authorization_details (RFC 9396), a JSON array; nil for none in particular.
 	AuthorizationDetails json.RawMessage
-	UserID               UserID
-	ReferenceID          *ReferenceID
-	Scopes               []string
-	Resources            []string
-	ClientID             ClientID
 }
 
 type CheckConsentRow struct {
@@ -67,7 +73,7 @@ type CheckConsentRow struct {
 //   - disabled: the client is disabled (unauthorized_client)
 //   - unknown: there is no such client (an error page, not a redirect)
 func (q *Queries) CheckConsent(ctx context.Context, arg CheckConsentParams) (CheckConsentRow, error) {
-	row := q.db.QueryRow(ctx, CheckConsent,
+	row := q.db.QueryRow(ctx, checkConsent,
 		arg.AuthorizationDetails,
 		arg.UserID,
 		arg.ReferenceID,
@@ -89,7 +95,7 @@ func (q *Queries) CheckConsent(ctx context.Context, arg CheckConsentParams) (Che
 	return i, err
 }
 
-const DeleteDeadConsents = `-- name: DeleteDeadConsents :one
+const deleteDeadConsents = `-- name: DeleteDeadConsents :one
 WITH page AS MATERIALIZED (
     SELECT p.id
     FROM oauth_consent AS p
@@ -120,7 +126,9 @@ LEFT JOIN last AS l ON true
 `
 
 type DeleteDeadConsentsParams struct {
-	AfterID  ConsentID
+	// Where the page begins: the id of the last row of the page before, or the empty one.
+	AfterID ConsentID
+	// How many rows at most.
 	PageSize int32
 }
 
@@ -132,7 +140,7 @@ type DeleteDeadConsentsRow struct {
 // DeleteDeadConsents deletes consents that no longer count. It looks at page_size consents in the order of their ids, those after after_id;
 // begin with the empty id and go on with last_id, which is NULL when no consent is left. It skips rows that are locked.
 func (q *Queries) DeleteDeadConsents(ctx context.Context, arg DeleteDeadConsentsParams) (DeleteDeadConsentsRow, error) {
-	row := q.db.QueryRow(ctx, DeleteDeadConsents, arg.AfterID, arg.PageSize)
+	row := q.db.QueryRow(ctx, deleteDeadConsents, arg.AfterID, arg.PageSize)
 	var i DeleteDeadConsentsRow
 	err := row.Scan(&i.Deleted, &i.LastID)
 	if err != nil {
@@ -141,7 +149,7 @@ func (q *Queries) DeleteDeadConsents(ctx context.Context, arg DeleteDeadConsents
 	return i, err
 }
 
-const FindConsent = `-- name: FindConsent :one
+const findConsent = `-- name: FindConsent :one
 SELECT g.id, g.created_at, g.updated_at, g.client_id, g.user_id, g.reference_id, g.scopes, g.resource_scopes, g.user_epoch, g.pair_epoch, g.resources, g.requested_user_info_claims, g.authorization_details
 FROM oauth_consent AS g
 JOIN "user" AS u ON u.id = g.user_id
@@ -152,15 +160,18 @@ WHERE g.client_id = $1::client_id
 `
 
 type FindConsentParams struct {
-	ClientID    ClientID
-	UserID      UserID
+	// The client_id of the client.
+	ClientID ClientID
+	// The user.
+	UserID UserID
+	// The tenant in which the user agreed. A consent given in one tenant never serves another.
 	ReferenceID *ReferenceID
 }
 
 // FindConsent returns what a user has agreed to for a client in a tenant (NULL: in none). A consent given in one tenant never serves
 // another. Zero rows: there is no consent that counts.
 func (q *Queries) FindConsent(ctx context.Context, arg FindConsentParams) (OAuthConsent, error) {
-	row := q.db.QueryRow(ctx, FindConsent, arg.ClientID, arg.UserID, arg.ReferenceID)
+	row := q.db.QueryRow(ctx, findConsent, arg.ClientID, arg.UserID, arg.ReferenceID)
 	var i OAuthConsent
 	err := row.Scan(
 		&i.ID,
@@ -183,7 +194,7 @@ func (q *Queries) FindConsent(ctx context.Context, arg FindConsentParams) (OAuth
 	return i, err
 }
 
-const GrantConsent = `-- name: GrantConsent :one
+const grantConsent = `-- name: GrantConsent :one
 WITH locked AS MATERIALIZED (
     SELECT lock_parents($1::user_id, $2::client_id, NULL) AS parents
 ), parents AS MATERIALIZED (
@@ -225,14 +236,22 @@ LEFT JOIN granted AS g ON true
 `
 
 type GrantConsentParams struct {
-	UserID               UserID
-	ClientID             ClientID
-	ID                   ConsentID
-	ReferenceID          *ReferenceID
-	Resources            []string
-	Scopes               []string
+	// The id of what is stored. Make it once, and keep it for retries of the call.
+	ID ConsentID
+	// The client_id of the client.
+	ClientID ClientID
+	// The user.
+	UserID UserID
+	// The tenant in which the user agreed. A consent given in one tenant never serves another.
+	ReferenceID *ReferenceID
+	// The scopes to which the user consents.
+	Scopes []string
+	// The resources to which the consent is limited; empty for all.
+	Resources []string
+	// The authorization_details (RFC 9396), a JSON array; nil for none in particular.
 	AuthorizationDetails json.RawMessage
-	Merge                bool
+	// Whether the scopes and resources are added to those of a consent that is there.
+	Merge bool
 }
 
 type GrantConsentRow struct {
@@ -254,8 +273,10 @@ type GrantConsentRow struct {
 //   - unknown: there is no such client or user
 //   - disabled: the client is disabled (unauthorized_client)
 //   - suspended: the user is suspended (access_denied)
+//
+// Only granted changes anything. A consent that goes on keeps its id. The id of the consent of another client or user is an error.
 func (q *Queries) GrantConsent(ctx context.Context, arg GrantConsentParams) (GrantConsentRow, error) {
-	row := q.db.QueryRow(ctx, GrantConsent,
+	row := q.db.QueryRow(ctx, grantConsent,
 		arg.UserID,
 		arg.ClientID,
 		arg.ID,
@@ -279,7 +300,7 @@ func (q *Queries) GrantConsent(ctx context.Context, arg GrantConsentParams) (Gra
 	return i, err
 }
 
-const ListUserConnections = `-- name: ListUserConnections :many
+const listUserConnections = `-- name: ListUserConnections :many
 WITH live AS MATERIALIZED (
     SELECT a.id, a.client_id, a.reference_id, a.granted_scopes, a.resources, a.created_at,
         greatest(a.created_at, r.last_issued_at, t.last_issued_at) AS last_used_at
@@ -333,10 +354,14 @@ ORDER BY n.client_id, n.reference_id NULLS FIRST
 `
 
 type ListUserConnectionsParams struct {
-	UserID           UserID
-	AfterClientID    ClientID
+	// The user.
+	UserID UserID
+	// Where the page begins: the client_id of the last row of the page before, or the empty one.
+	AfterClientID ClientID
+	// Where the page begins: the reference_id of the last row of the page before, or nil.
 	AfterReferenceID *ReferenceID
-	PageSize         int32
+	// How many rows at most.
+	PageSize int32
 }
 
 type ListUserConnectionsRow struct {
@@ -358,7 +383,7 @@ type ListUserConnectionsRow struct {
 // order of these. scopes and resources are those of all its families. first_used_at is when the earliest of them was created, last_used_at
 // when the last token was issued. Begin with the empty client_id and no reference_id; for the next page pass those of the last row.
 func (q *Queries) ListUserConnections(ctx context.Context, arg ListUserConnectionsParams) ([]ListUserConnectionsRow, error) {
-	rows, err := q.db.Query(ctx, ListUserConnections,
+	rows, err := q.db.Query(ctx, listUserConnections,
 		arg.UserID,
 		arg.AfterClientID,
 		arg.AfterReferenceID,
@@ -395,7 +420,7 @@ func (q *Queries) ListUserConnections(ctx context.Context, arg ListUserConnectio
 	return items, nil
 }
 
-const ListUserConsents = `-- name: ListUserConsents :many
+const listUserConsents = `-- name: ListUserConsents :many
 SELECT g.id, g.client_id, g.reference_id, g.scopes, g.resource_scopes, g.authorization_details, g.created_at, g.updated_at,
     c.name AS client_name, c.uri AS client_uri, c.icon AS client_icon, c.tos AS client_tos, c.policy AS client_policy,
     c.disabled AS client_disabled,
@@ -420,10 +445,14 @@ LIMIT $4::integer
 `
 
 type ListUserConsentsParams struct {
-	UserID         UserID
+	// The user.
+	UserID UserID
+	// Where the page begins: created_at of the last row of the page before, or the zero time.
 	AfterCreatedAt time.Time
-	AfterID        ConsentID
-	PageSize       int32
+	// Where the page begins: the id of the last row of the page before, or the empty one.
+	AfterID ConsentID
+	// How many rows at most.
+	PageSize int32
 }
 
 type ListUserConsentsRow struct {
@@ -447,7 +476,7 @@ type ListUserConsentsRow struct {
 // ListUserConsents returns a page of a user's consents, oldest first, with what a settings page shows of each client and the number of its
 // live authorizations. Begin with the zero time and the empty id; for the next page pass created_at and id of the last row.
 func (q *Queries) ListUserConsents(ctx context.Context, arg ListUserConsentsParams) ([]ListUserConsentsRow, error) {
-	rows, err := q.db.Query(ctx, ListUserConsents,
+	rows, err := q.db.Query(ctx, listUserConsents,
 		arg.UserID,
 		arg.AfterCreatedAt,
 		arg.AfterID,
@@ -487,7 +516,7 @@ func (q *Queries) ListUserConsents(ctx context.Context, arg ListUserConsentsPara
 	return items, nil
 }
 
-const WithdrawConsent = `-- name: WithdrawConsent :one
+const withdrawConsent = `-- name: WithdrawConsent :one
 WITH ended AS MATERIALIZED (
     -- not locked before: a row that is locked and then updated, by statements that have waited for it, is a deadlock
     UPDATE "user" AS u
@@ -534,8 +563,11 @@ LEFT JOIN oauth_consent AS g ON g.user_id = e.id
 `
 
 type WithdrawConsentParams struct {
-	UserID      UserID
-	ClientID    ClientID
+	// The client_id of the client.
+	ClientID ClientID
+	// The user.
+	UserID UserID
+	// The tenant in which the user agreed. A consent given in one tenant never serves another.
 	ReferenceID *ReferenceID
 }
 
@@ -552,7 +584,7 @@ type WithdrawConsentRow struct {
 //   - ended: there was no consent in this tenant; the grants are dead all the same
 //   - unknown: there is no such user
 func (q *Queries) WithdrawConsent(ctx context.Context, arg WithdrawConsentParams) (WithdrawConsentRow, error) {
-	row := q.db.QueryRow(ctx, WithdrawConsent, arg.UserID, arg.ClientID, arg.ReferenceID)
+	row := q.db.QueryRow(ctx, withdrawConsent, arg.UserID, arg.ClientID, arg.ReferenceID)
 	var i WithdrawConsentRow
 	err := row.Scan(
 		&i.Outcome,

@@ -11,7 +11,7 @@ import (
 	"github.com/oauthdb/oauthdb/token"
 )
 
-const CreateInitialAccessToken = `-- name: CreateInitialAccessToken :one
+const createInitialAccessToken = `-- name: CreateInitialAccessToken :one
 INSERT INTO oauth_initial_access_token (id, token, label, reference_id, max_uses, expires_at)
 VALUES (
     $1::initial_access_token_id, $2::token_digest, $3::text, $4::reference_id,
@@ -22,18 +22,24 @@ RETURNING id, created_at, updated_at, token, label, reference_id, max_uses, uses
 `
 
 type CreateInitialAccessTokenParams struct {
-	ID          InitialAccessTokenID
-	Token       token.Digest
-	Label       *string
+	// The id of what is stored. Make it once, and keep it for retries of the call.
+	ID InitialAccessTokenID
+	// The digest of the new token.
+	Token token.Digest
+	// The tenant that owns the clients registered with the token.
 	ReferenceID *ReferenceID
-	MaxUses     int64
-	Lifetime    time.Duration
+	// Whom the token was given to, for whoever reads the list.
+	Label *string
+	// How many clients may be registered with the token.
+	MaxUses int64
+	// How long it lasts from now.
+	Lifetime time.Duration
 }
 
 // CreateInitialAccessToken creates an initial access token (RFC 7591, section 3), with which max_uses clients may be registered, at least
 // one. token is its digest. It lasts for lifetime (store.Never: without end). A reference_id names the tenant that owns those clients.
 func (q *Queries) CreateInitialAccessToken(ctx context.Context, arg CreateInitialAccessTokenParams) (OAuthInitialAccessToken, error) {
-	row := q.db.QueryRow(ctx, CreateInitialAccessToken,
+	row := q.db.QueryRow(ctx, createInitialAccessToken,
 		arg.ID,
 		arg.Token,
 		arg.Label,
@@ -60,7 +66,7 @@ func (q *Queries) CreateInitialAccessToken(ctx context.Context, arg CreateInitia
 	return i, err
 }
 
-const DeleteExpiredInitialAccessTokens = `-- name: DeleteExpiredInitialAccessTokens :execrows
+const deleteExpiredInitialAccessTokens = `-- name: DeleteExpiredInitialAccessTokens :execrows
 WITH due AS MATERIALIZED (
     SELECT t.id
     FROM oauth_initial_access_token AS t
@@ -74,21 +80,23 @@ WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 `
 
 type DeleteExpiredInitialAccessTokensParams struct {
+	// For how long what is over is kept.
 	Retention time.Duration
+	// How many rows at most.
 	BatchSize int32
 }
 
 // DeleteExpiredInitialAccessTokens deletes up to batch_size initial access tokens that expired or were revoked more than retention ago, and
 // returns how many.
 func (q *Queries) DeleteExpiredInitialAccessTokens(ctx context.Context, arg DeleteExpiredInitialAccessTokensParams) (int64, error) {
-	result, err := q.db.Exec(ctx, DeleteExpiredInitialAccessTokens, arg.Retention, arg.BatchSize)
+	result, err := q.db.Exec(ctx, deleteExpiredInitialAccessTokens, arg.Retention, arg.BatchSize)
 	if err != nil {
 		return 0, fmt.Errorf("query DeleteExpiredInitialAccessTokens: %w", err)
 	}
 	return result.RowsAffected(), nil
 }
 
-const GetInitialAccessToken = `-- name: GetInitialAccessToken :one
+const getInitialAccessToken = `-- name: GetInitialAccessToken :one
 SELECT t.id, t.created_at, t.updated_at, t.token, t.label, t.reference_id, t.max_uses, t.uses, t.expires_at, t.revoked_at
 FROM oauth_initial_access_token AS t
 WHERE t.id = $1::initial_access_token_id
@@ -96,7 +104,7 @@ WHERE t.id = $1::initial_access_token_id
 
 // GetInitialAccessToken returns an initial access token, even one that can't be used any more. Zero rows: there is none.
 func (q *Queries) GetInitialAccessToken(ctx context.Context, id InitialAccessTokenID) (OAuthInitialAccessToken, error) {
-	row := q.db.QueryRow(ctx, GetInitialAccessToken, id)
+	row := q.db.QueryRow(ctx, getInitialAccessToken, id)
 	var i OAuthInitialAccessToken
 	err := row.Scan(
 		&i.ID,
@@ -116,7 +124,7 @@ func (q *Queries) GetInitialAccessToken(ctx context.Context, id InitialAccessTok
 	return i, err
 }
 
-const ListInitialAccessTokens = `-- name: ListInitialAccessTokens :many
+const listInitialAccessTokens = `-- name: ListInitialAccessTokens :many
 SELECT t.id, t.created_at, t.updated_at, t.token, t.label, t.reference_id, t.max_uses, t.uses, t.expires_at, t.revoked_at
 FROM oauth_initial_access_token AS t
 WHERE (t.created_at, t.id) > ($1::timestamptz, $2::initial_access_token_id)
@@ -125,15 +133,18 @@ LIMIT $3::integer
 `
 
 type ListInitialAccessTokensParams struct {
+	// Where the page begins: created_at of the last row of the page before, or the zero time.
 	AfterCreatedAt time.Time
-	AfterID        InitialAccessTokenID
-	PageSize       int32
+	// Where the page begins: the id of the last row of the page before, or the empty one.
+	AfterID InitialAccessTokenID
+	// How many rows at most.
+	PageSize int32
 }
 
 // ListInitialAccessTokens returns a page of the initial access tokens, oldest first. Begin with the zero time and the empty id; for the next
 // page pass created_at and id of the last row.
 func (q *Queries) ListInitialAccessTokens(ctx context.Context, arg ListInitialAccessTokensParams) ([]OAuthInitialAccessToken, error) {
-	rows, err := q.db.Query(ctx, ListInitialAccessTokens, arg.AfterCreatedAt, arg.AfterID, arg.PageSize)
+	rows, err := q.db.Query(ctx, listInitialAccessTokens, arg.AfterCreatedAt, arg.AfterID, arg.PageSize)
 	if err != nil {
 		return nil, fmt.Errorf("query ListInitialAccessTokens: %w", err)
 	}
@@ -163,7 +174,7 @@ func (q *Queries) ListInitialAccessTokens(ctx context.Context, arg ListInitialAc
 	return items, nil
 }
 
-const RevokeInitialAccessToken = `-- name: RevokeInitialAccessToken :one
+const revokeInitialAccessToken = `-- name: RevokeInitialAccessToken :one
 WITH revoked AS (
     UPDATE oauth_initial_access_token AS t
     SET revoked_at = now(), expires_at = least(t.expires_at, now()), updated_at = now()
@@ -183,7 +194,7 @@ LEFT JOIN oauth_initial_access_token AS t ON t.id = $1::initial_access_token_id
 //   - revoked: it had been revoked before, or has expired and is being deleted
 //   - unknown: there is no such token
 func (q *Queries) RevokeInitialAccessToken(ctx context.Context, id InitialAccessTokenID) (Outcome, error) {
-	row := q.db.QueryRow(ctx, RevokeInitialAccessToken, id)
+	row := q.db.QueryRow(ctx, revokeInitialAccessToken, id)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"fmt"
 )
 
-const CreatePairwiseSubject = `-- name: CreatePairwiseSubject :one
+const createPairwiseSubject = `-- name: CreatePairwiseSubject :one
 WITH owner AS MATERIALIZED (
     SELECT u.id
     FROM "user" AS u
@@ -34,9 +34,12 @@ LEFT JOIN kept AS k ON true
 `
 
 type CreatePairwiseSubjectParams struct {
-	Subject  Subject
-	UserID   UserID
+	// The subject by which the clients of the sector know the user.
+	Subject Subject
+	// The client_id of the client.
 	ClientID ClientID
+	// The user.
+	UserID UserID
 }
 
 // CreatePairwiseSubject stores the subject by which a client already knows a user, and so does every other client of its sector. It is for
@@ -48,7 +51,7 @@ type CreatePairwiseSubjectParams struct {
 //
 // Only created changes anything.
 func (q *Queries) CreatePairwiseSubject(ctx context.Context, arg CreatePairwiseSubjectParams) (Outcome, error) {
-	row := q.db.QueryRow(ctx, CreatePairwiseSubject, arg.Subject, arg.UserID, arg.ClientID)
+	row := q.db.QueryRow(ctx, createPairwiseSubject, arg.Subject, arg.UserID, arg.ClientID)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {
@@ -57,7 +60,7 @@ func (q *Queries) CreatePairwiseSubject(ctx context.Context, arg CreatePairwiseS
 	return outcome, err
 }
 
-const FindUserBySubject = `-- name: FindUserBySubject :one
+const findUserBySubject = `-- name: FindUserBySubject :one
 SELECT u.id, u.created_at, u.updated_at, u.name, u.email, u.email_verified, u.image, u.grants_epoch, u.sessions_epoch, u.ended_grants, u.suspended_at, u.deleted_at
 FROM oauth_client AS c
 LEFT JOIN oauth_pairwise_subject AS p ON p.sector = sector_of(c) AND p.subject = $1::subject
@@ -66,14 +69,16 @@ WHERE c.client_id = $2::client_id AND u.deleted_at IS NULL
 `
 
 type FindUserBySubjectParams struct {
-	Subject  Subject
+	// The subject by which the clients of the sector know the user.
+	Subject Subject
+	// The client_id of the client.
 	ClientID ClientID
 }
 
 // FindUserBySubject returns the user whom a client knows by a subject (sub; OpenID Connect Core, section 8): a pairwise one, or the id of the
 // user. Zero rows: the client knows nobody by it, or the user is deleted.
 func (q *Queries) FindUserBySubject(ctx context.Context, arg FindUserBySubjectParams) (User, error) {
-	row := q.db.QueryRow(ctx, FindUserBySubject, arg.Subject, arg.ClientID)
+	row := q.db.QueryRow(ctx, findUserBySubject, arg.Subject, arg.ClientID)
 	var i User
 	err := row.Scan(
 		&i.ID,

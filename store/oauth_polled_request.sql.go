@@ -12,7 +12,7 @@ import (
 	"github.com/oauthdb/oauthdb/token"
 )
 
-const CreateBackchannelAuthentication = `-- name: CreateBackchannelAuthentication :one
+const createBackchannelAuthentication = `-- name: CreateBackchannelAuthentication :one
 WITH caller AS MATERIALIZED (
     SELECT c.client_id, lock_parents($1::user_id, c.client_id, NULL) AS parents
     FROM oauth_client AS c
@@ -65,22 +65,38 @@ LEFT JOIN new_request AS n ON true
 `
 
 type CreateBackchannelAuthenticationParams struct {
-	UserID                           UserID
-	ClientID                         ClientID
-	ClientAuthMethod                 string
-	ClientSecret                     token.Digest
-	Lifetime                         time.Duration
-	Scopes                           []string
-	DefaultScopes                    []string
-	Resources                        []string
-	DefaultResources                 []string
-	AuthorizationDetails             json.RawMessage
+	// The request or grant. A call that creates one keeps the id for its retries.
+	ID AuthorizationID
+	// The digest of the auth_req_id.
+	AuthReqID token.Digest
+	// The client_id of the client.
+	ClientID ClientID
+	// How the client has authenticated, a token_endpoint_auth_method: none, client_secret_basic, private_key_jwt …
+	ClientAuthMethod string
+	// The digest of the secret that the client presents; empty if it presents none.
+	ClientSecret token.Digest
+	// The user.
+	UserID UserID
+	// Other parameters of the request, for the pages and the answer, a JSON object; nil for none.
+	Request json.RawMessage
+	// The client_notification_token (CIBA Core, section 7.1), encrypted by the caller.
+	NotificationToken *string
+	// The scopes. Empty asks for none in particular.
+	Scopes []string
+	// The resources (RFC 8707); empty for all that may be had.
+	Resources []string
+	// The authorization_details (RFC 9396), a JSON array; nil for none in particular.
+	AuthorizationDetails json.RawMessage
+	// How long it lasts from now.
+	Lifetime time.Duration
+	// How long the client waits between two polls.
+	PollInterval time.Duration
+	// What a client may ask for that has no scopes registered.
+	DefaultScopes []string
+	// What a client may ask for that has no resources registered.
+	DefaultResources []string
+	// What a client may ask for that has no authorization_details_types registered.
 	DefaultAuthorizationDetailsTypes []string
-	ID                               AuthorizationID
-	AuthReqID                        token.Digest
-	PollInterval                     time.Duration
-	NotificationToken                *string
-	Request                          json.RawMessage
 }
 
 type CreateBackchannelAuthenticationRow struct {
@@ -108,7 +124,7 @@ type CreateBackchannelAuthenticationRow struct {
 //
 // Only created writes anything.
 func (q *Queries) CreateBackchannelAuthentication(ctx context.Context, arg CreateBackchannelAuthenticationParams) (CreateBackchannelAuthenticationRow, error) {
-	row := q.db.QueryRow(ctx, CreateBackchannelAuthentication,
+	row := q.db.QueryRow(ctx, createBackchannelAuthentication,
 		arg.UserID,
 		arg.ClientID,
 		arg.ClientAuthMethod,
@@ -134,7 +150,7 @@ func (q *Queries) CreateBackchannelAuthentication(ctx context.Context, arg Creat
 	return i, err
 }
 
-const CreateDeviceAuthorization = `-- name: CreateDeviceAuthorization :one
+const createDeviceAuthorization = `-- name: CreateDeviceAuthorization :one
 WITH client AS MATERIALIZED (
     SELECT c.client_id, deadline($1::interval, NULL, 'Lifetime') AS expires_at,
         (
@@ -185,21 +201,36 @@ LEFT JOIN new_request AS n ON true
 `
 
 type CreateDeviceAuthorizationParams struct {
-	Lifetime                         time.Duration
-	ClientAuthMethod                 string
-	ClientSecret                     token.Digest
-	Scopes                           []string
-	DefaultScopes                    []string
-	Resources                        []string
-	DefaultResources                 []string
-	AuthorizationDetails             json.RawMessage
+	// The request or grant. A call that creates one keeps the id for its retries.
+	ID AuthorizationID
+	// The digest of the device_code.
+	DeviceCode token.Digest
+	// The digest of the user code, as token.UserCode makes it.
+	UserCode token.Digest
+	// The client_id of the client.
+	ClientID ClientID
+	// How the client has authenticated, a token_endpoint_auth_method: none, client_secret_basic, private_key_jwt …
+	ClientAuthMethod string
+	// The digest of the secret that the client presents; empty if it presents none.
+	ClientSecret token.Digest
+	// Other parameters of the request, for the pages and the answer, a JSON object; nil for none.
+	Request json.RawMessage
+	// The scopes. Empty asks for none in particular.
+	Scopes []string
+	// The resources (RFC 8707); empty for all that may be had.
+	Resources []string
+	// The authorization_details (RFC 9396), a JSON array; nil for none in particular.
+	AuthorizationDetails json.RawMessage
+	// How long it lasts from now.
+	Lifetime time.Duration
+	// How long the client waits between two polls.
+	PollInterval time.Duration
+	// What a client may ask for that has no scopes registered.
+	DefaultScopes []string
+	// What a client may ask for that has no resources registered.
+	DefaultResources []string
+	// What a client may ask for that has no authorization_details_types registered.
 	DefaultAuthorizationDetailsTypes []string
-	ID                               AuthorizationID
-	ClientID                         ClientID
-	UserCode                         token.Digest
-	DeviceCode                       token.Digest
-	PollInterval                     time.Duration
-	Request                          json.RawMessage
 }
 
 type CreateDeviceAuthorizationRow struct {
@@ -224,7 +255,7 @@ type CreateDeviceAuthorizationRow struct {
 //
 // Only created writes anything. A user code can be used again once its request has expired.
 func (q *Queries) CreateDeviceAuthorization(ctx context.Context, arg CreateDeviceAuthorizationParams) (CreateDeviceAuthorizationRow, error) {
-	row := q.db.QueryRow(ctx, CreateDeviceAuthorization,
+	row := q.db.QueryRow(ctx, createDeviceAuthorization,
 		arg.Lifetime,
 		arg.ClientAuthMethod,
 		arg.ClientSecret,
@@ -249,7 +280,7 @@ func (q *Queries) CreateDeviceAuthorization(ctx context.Context, arg CreateDevic
 	return i, err
 }
 
-const DeleteExpiredPolledRequests = `-- name: DeleteExpiredPolledRequests :execrows
+const deleteExpiredPolledRequests = `-- name: DeleteExpiredPolledRequests :execrows
 WITH due AS MATERIALIZED (
     SELECT p.id
     FROM oauth_polled_request AS p
@@ -263,7 +294,9 @@ WHERE p.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 `
 
 type DeleteExpiredPolledRequestsParams struct {
+	// For how long what is over is kept.
 	Retention time.Duration
+	// How many rows at most.
 	BatchSize int32
 }
 
@@ -271,14 +304,14 @@ type DeleteExpiredPolledRequestsParams struct {
 // They are kept that long so that a client that still polls is told that its code has expired. What was granted stays. It skips rows that
 // are locked.
 func (q *Queries) DeleteExpiredPolledRequests(ctx context.Context, arg DeleteExpiredPolledRequestsParams) (int64, error) {
-	result, err := q.db.Exec(ctx, DeleteExpiredPolledRequests, arg.Retention, arg.BatchSize)
+	result, err := q.db.Exec(ctx, deleteExpiredPolledRequests, arg.Retention, arg.BatchSize)
 	if err != nil {
 		return 0, fmt.Errorf("query DeleteExpiredPolledRequests: %w", err)
 	}
 	return result.RowsAffected(), nil
 }
 
-const FindAuthorizationByUserCode = `-- name: FindAuthorizationByUserCode :one
+const findAuthorizationByUserCode = `-- name: FindAuthorizationByUserCode :one
 WITH asked AS MATERIALIZED (
     SELECT p.id, p.expires_at, lock_parents($1::user_id, NULL, $2::session_id) AS parents
     FROM oauth_polled_request AS p
@@ -321,10 +354,14 @@ LEFT JOIN claimed AS n ON true
 `
 
 type FindAuthorizationByUserCodeParams struct {
-	UserID    UserID
+	// The digest of the user code, as token.UserCode makes it.
+	UserCode token.Digest
+	// The user.
+	UserID UserID
+	// The session in which the user acts; nil for none.
 	SessionID *SessionID
+	// The network address of who asks, for the security event; nil if it is not known.
 	IPAddress *string
-	UserCode  token.Digest
 }
 
 type FindAuthorizationByUserCodeRow struct {
@@ -355,7 +392,7 @@ type FindAuthorizationByUserCodeRow struct {
 //
 // Only claimed and retried answer the request. Only they change anything.
 func (q *Queries) FindAuthorizationByUserCode(ctx context.Context, arg FindAuthorizationByUserCodeParams) (FindAuthorizationByUserCodeRow, error) {
-	row := q.db.QueryRow(ctx, FindAuthorizationByUserCode,
+	row := q.db.QueryRow(ctx, findAuthorizationByUserCode,
 		arg.UserID,
 		arg.SessionID,
 		arg.IPAddress,
@@ -378,7 +415,7 @@ func (q *Queries) FindAuthorizationByUserCode(ctx context.Context, arg FindAutho
 	return i, err
 }
 
-const GetPolledRequest = `-- name: GetPolledRequest :one
+const getPolledRequest = `-- name: GetPolledRequest :one
 SELECT p.id, p.created_at, p.updated_at, p.code, p.user_code, p.expires_at, p.poll_interval, p.polled_at, p.refresh_token_id, p.notification_token
 FROM oauth_polled_request AS p
 WHERE p.id = $1::authorization_id
@@ -386,7 +423,7 @@ WHERE p.id = $1::authorization_id
 
 // GetPolledRequest returns the codes and the polling of one request of a device or of CIBA. Zero rows: there is no such request.
 func (q *Queries) GetPolledRequest(ctx context.Context, id AuthorizationID) (OAuthPolledRequest, error) {
-	row := q.db.QueryRow(ctx, GetPolledRequest, id)
+	row := q.db.QueryRow(ctx, getPolledRequest, id)
 	var i OAuthPolledRequest
 	err := row.Scan(
 		&i.ID,
@@ -406,7 +443,7 @@ func (q *Queries) GetPolledRequest(ctx context.Context, id AuthorizationID) (OAu
 	return i, err
 }
 
-const PollDeviceCode = `-- name: PollDeviceCode :one
+const pollDeviceCode = `-- name: PollDeviceCode :one
 WITH presented AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.resources, a.authorization_details, a.auth_time,
         a.acr, a.amr, a.redeemed_at IS NOT NULL AS is_redeemed, sector_of(c) AS sector, c.access_token_lifetime, c.refresh_token_lifetime,
@@ -430,7 +467,7 @@ WITH presented AS MATERIALIZED (
             WHEN NOT key_fits(a.confirmation, $7::token_confirmation) THEN 'mismatched'
             WHEN NOT binds_as_registered(c, $7::token_confirmation) THEN 'mismatched'
             WHEN NOT is_live(a, c, u, s) THEN 'revoked'
-            WHEN NOT is_within(coalesce($5::text[], '{}'), coalesce(a.resources, '{}')) THEN 'invalid_target'
+            WHEN NOT is_within($5::text[], coalesce(a.resources, '{}')) THEN 'invalid_target'
             WHEN NOT details_within($6::jsonb, a.authorization_details, $10::text[])
             THEN 'invalid_authorization_details'
             ELSE coalesce(judge_again(c, a, a.granted_scopes, $11::text[], $12::text[]), 'redeemed')
@@ -558,7 +595,7 @@ WITH presented AS MATERIALIZED (
     FROM granted AS g
     CROSS JOIN find_issued_access_token($19::access_token_id, g.client_id, $21::token_digest, NULL, 'AccessTokenID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
-    WHERE NOT $20::boolean AND NOT EXISTS (SELECT FROM new_access_token)
+    WHERE NOT EXISTS (SELECT FROM new_access_token)
 ), answer AS MATERIALIZED (
     -- a repeated call gets what was written before, even if the session was extended or the client changed since
     SELECT g.sub, g.live_session_id, g.refresh_token, g.refresh_token_id, g.refresh_token_expires_at,
@@ -599,29 +636,52 @@ LEFT JOIN answer AS w ON true
 `
 
 type PollDeviceCodeParams struct {
-	ClientID                       ClientID
-	IPAddress                      *string
+	// The digest of the device_code or the auth_req_id.
+	DeviceCode token.Digest
+	// The client_id of the client.
+	ClientID ClientID
+	// How the client has authenticated, a token_endpoint_auth_method: none, client_secret_basic, private_key_jwt …
+	ClientAuthMethod string
+	// The digest of the secret that the client presents; empty if it presents none.
+	ClientSecret token.Digest
+	// The resources (RFC 8707); empty for all that may be had.
+	Resources []string
+	// The authorization_details (RFC 9396), a JSON array; nil for none in particular.
+	AuthorizationDetails json.RawMessage
+	// The types of authorization_details that the caller has compared itself (RFC 9396, section 6.1).
+	ComparedTypes []string
+	// The key that the caller has proven to hold (RFC 9449, RFC 8705); nil for none.
+	Confirmation *token.Confirmation
+	// The digest of the DPoP proof, from token.ProofID; nil for none.
+	Proof *token.Digest
+	// When the proof becomes too old to be accepted, clock skew included.
+	ProofExpiresAt *time.Time
+	// The new access token's id, which is the jti of a JWT. Make it once for a request, and keep it for its retries.
+	AccessTokenID AccessTokenID
+	// The digest of the new access token; nil for a JWT.
+	AccessToken *token.Digest
+	// Whether no row is written for the access token, a JWT that has to expire. Ask IntrospectAuthorization about it.
+	AccessTokenWithoutRow bool
+	// How long the access token lives.
+	AccessTokenLifetime time.Duration
+	// The new refresh token's id; nil for no refresh token.
+	RefreshTokenID *RefreshTokenID
+	// The digest of the new refresh token, which is derived from the code (token.Successor); nil for none.
+	RefreshToken *token.Digest
+	// How long each refresh token lives.
+	RefreshTokenLifetime time.Duration
+	// Whether there is a refresh token only where offline_access was granted (OpenID Connect Core, section 11).
 	RefreshTokenNeedsOfflineAccess bool
-	RefreshToken                   *token.Digest
-	Resources                      []string
-	AuthorizationDetails           json.RawMessage
-	Confirmation                   *token.Confirmation
-	ClientAuthMethod               string
-	ClientSecret                   token.Digest
-	ComparedTypes                  []string
-	DefaultScopes                  []string
-	DefaultResources               []string
-	DeviceCode                     token.Digest
-	AccessTokenLifetime            time.Duration
-	RefreshTokenLifetime           time.Duration
-	FamilyLifetime                 time.Duration
-	Proof                          *token.Digest
-	ProofExpiresAt                 *time.Time
-	AccessTokenID                  AccessTokenID
-	AccessTokenWithoutRow          bool
-	AccessToken                    *token.Digest
-	Grace                          time.Duration
-	RefreshTokenID                 *RefreshTokenID
+	// How long the grant can last, however often it is refreshed; Never for no such bound.
+	FamilyLifetime time.Duration
+	// For how long the same token may be presented again for the same successor. The client's refresh_grace comes first.
+	Grace time.Duration
+	// What a client may ask for that has no scopes registered.
+	DefaultScopes []string
+	// What a client may ask for that has no resources registered.
+	DefaultResources []string
+	// The network address of who asks, for the security event; nil if it is not known.
+	IPAddress *string
 }
 
 type PollDeviceCodeRow struct {
@@ -653,7 +713,7 @@ type PollDeviceCodeRow struct {
 // confirmation is the key that the caller has proven to hold. It binds the access token and, if the client is public, the refresh token and
 // the family as well (RFC 9449, section 5).
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
-// access_token_id is made once for a request and kept for its retries.
+// access_token_id is made once for a request and kept for its retries. The access_token_id of another token is an error.
 // Without refresh_token and refresh_token_id no refresh token is issued.
 // resources, authorization_details, compared_types, default_scopes, default_resources, refresh_token_needs_offline_access,
 // access_token_without_row and id_token_signed_response_alg are those of RedeemAuthorizationCode. The client's registration counts as it is
@@ -687,7 +747,7 @@ type PollDeviceCodeRow struct {
 // comes too early leaves the time from which the next one is counted. Run this call on the pool: a transaction that is rolled back would undo
 // replayed.
 func (q *Queries) PollDeviceCode(ctx context.Context, arg PollDeviceCodeParams) (PollDeviceCodeRow, error) {
-	row := q.db.QueryRow(ctx, PollDeviceCode,
+	row := q.db.QueryRow(ctx, pollDeviceCode,
 		arg.ClientID,
 		arg.IPAddress,
 		arg.RefreshTokenNeedsOfflineAccess,

@@ -11,7 +11,7 @@ import (
 	"github.com/oauthdb/oauthdb/token"
 )
 
-const DeleteExpiredProofs = `-- name: DeleteExpiredProofs :execrows
+const deleteExpiredProofs = `-- name: DeleteExpiredProofs :execrows
 WITH due AS MATERIALIZED (
     SELECT p.id
     FROM oauth_proof AS p
@@ -26,20 +26,22 @@ WHERE p.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 
 // DeleteExpiredProofs deletes up to batch_size proofs that are too old to be accepted, and returns how many.
 func (q *Queries) DeleteExpiredProofs(ctx context.Context, batchSize int32) (int64, error) {
-	result, err := q.db.Exec(ctx, DeleteExpiredProofs, batchSize)
+	result, err := q.db.Exec(ctx, deleteExpiredProofs, batchSize)
 	if err != nil {
 		return 0, fmt.Errorf("query DeleteExpiredProofs: %w", err)
 	}
 	return result.RowsAffected(), nil
 }
 
-const RememberProof = `-- name: RememberProof :one
+const rememberProof = `-- name: RememberProof :one
 SELECT (CASE WHEN proof_is_fresh($1::token_digest, $2::timestamptz) THEN 'remembered' ELSE 'proof_replayed' END)::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 `
 
 type RememberProofParams struct {
-	ID        token.Digest
+	// The digest of what was presented, from token.AssertionID or token.ProofID.
+	ID token.Digest
+	// When the proof becomes too old to be accepted, clock skew included.
 	ExpiresAt time.Time
 }
 
@@ -52,7 +54,7 @@ type RememberProofParams struct {
 //
 // Run this call on the pool: a transaction that is rolled back would forget the proof.
 func (q *Queries) RememberProof(ctx context.Context, arg RememberProofParams) (Outcome, error) {
-	row := q.db.QueryRow(ctx, RememberProof, arg.ID, arg.ExpiresAt)
+	row := q.db.QueryRow(ctx, rememberProof, arg.ID, arg.ExpiresAt)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {

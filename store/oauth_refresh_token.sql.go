@@ -12,7 +12,7 @@ import (
 	"github.com/oauthdb/oauthdb/token"
 )
 
-const DeleteExpiredRefreshTokens = `-- name: DeleteExpiredRefreshTokens :execrows
+const deleteExpiredRefreshTokens = `-- name: DeleteExpiredRefreshTokens :execrows
 WITH due AS MATERIALIZED (
     SELECT r.id
     FROM oauth_refresh_token AS r
@@ -28,7 +28,9 @@ WHERE r.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 `
 
 type DeleteExpiredRefreshTokensParams struct {
+	// For how long what is over is kept.
 	Retention time.Duration
+	// How many rows at most.
 	BatchSize int32
 }
 
@@ -36,14 +38,14 @@ type DeleteExpiredRefreshTokensParams struct {
 // are kept that long because their reuse is recognised by them. A token that an access token refers to is left until that one is deleted, so
 // call DeleteExpiredAccessTokens first. It skips rows that are locked.
 func (q *Queries) DeleteExpiredRefreshTokens(ctx context.Context, arg DeleteExpiredRefreshTokensParams) (int64, error) {
-	result, err := q.db.Exec(ctx, DeleteExpiredRefreshTokens, arg.Retention, arg.BatchSize)
+	result, err := q.db.Exec(ctx, deleteExpiredRefreshTokens, arg.Retention, arg.BatchSize)
 	if err != nil {
 		return 0, fmt.Errorf("query DeleteExpiredRefreshTokens: %w", err)
 	}
 	return result.RowsAffected(), nil
 }
 
-const DeleteSpentRefreshTokens = `-- name: DeleteSpentRefreshTokens :one
+const deleteSpentRefreshTokens = `-- name: DeleteSpentRefreshTokens :one
 WITH page AS MATERIALIZED (
     SELECT p.id
     FROM oauth_refresh_token AS p
@@ -75,9 +77,12 @@ LEFT JOIN last AS l ON true
 `
 
 type DeleteSpentRefreshTokensParams struct {
-	AfterID   RefreshTokenID
-	PageSize  int32
+	// For how long what is over is kept.
 	Retention time.Duration
+	// Where the page begins: the id of the last row of the page before, or the empty one.
+	AfterID RefreshTokenID
+	// How many rows at most.
+	PageSize int32
 }
 
 type DeleteSpentRefreshTokensRow struct {
@@ -89,7 +94,7 @@ type DeleteSpentRefreshTokensRow struct {
 // to. It looks at page_size tokens in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is
 // NULL when no token is left. It skips rows that are locked.
 func (q *Queries) DeleteSpentRefreshTokens(ctx context.Context, arg DeleteSpentRefreshTokensParams) (DeleteSpentRefreshTokensRow, error) {
-	row := q.db.QueryRow(ctx, DeleteSpentRefreshTokens, arg.AfterID, arg.PageSize, arg.Retention)
+	row := q.db.QueryRow(ctx, deleteSpentRefreshTokens, arg.AfterID, arg.PageSize, arg.Retention)
 	var i DeleteSpentRefreshTokensRow
 	err := row.Scan(&i.Deleted, &i.LastID)
 	if err != nil {
@@ -98,7 +103,7 @@ func (q *Queries) DeleteSpentRefreshTokens(ctx context.Context, arg DeleteSpentR
 	return i, err
 }
 
-const FindRefreshTokenByToken = `-- name: FindRefreshTokenByToken :one
+const findRefreshTokenByToken = `-- name: FindRefreshTokenByToken :one
 SELECT r.id, r.created_at, r.updated_at, r.token, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation, r.authorization_code_id, r.authorization_id, r.successor, r.successor_id, r.access_token_expires_at, r.data, r.requested_user_info_claims, r.rotated_at, r.rotation_replay_response, r.rotation_replay_expires_at
 FROM oauth_refresh_token AS r
 WHERE r.token = $1::token_digest
@@ -107,7 +112,7 @@ WHERE r.token = $1::token_digest
 // FindRefreshTokenByToken returns a refresh token by its digest, in any state. Use it to display a token; RotateRefreshToken and
 // IntrospectRefreshToken decide about it. Zero rows: there is no such token.
 func (q *Queries) FindRefreshTokenByToken(ctx context.Context, argToken token.Digest) (OAuthRefreshToken, error) {
-	row := q.db.QueryRow(ctx, FindRefreshTokenByToken, argToken)
+	row := q.db.QueryRow(ctx, findRefreshTokenByToken, argToken)
 	var i OAuthRefreshToken
 	err := row.Scan(
 		&i.ID,
@@ -142,7 +147,7 @@ func (q *Queries) FindRefreshTokenByToken(ctx context.Context, argToken token.Di
 	return i, err
 }
 
-const GetRefreshToken = `-- name: GetRefreshToken :one
+const getRefreshToken = `-- name: GetRefreshToken :one
 SELECT r.id, r.created_at, r.updated_at, r.token, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation, r.authorization_code_id, r.authorization_id, r.successor, r.successor_id, r.access_token_expires_at, r.data, r.requested_user_info_claims, r.rotated_at, r.rotation_replay_response, r.rotation_replay_expires_at
 FROM oauth_refresh_token AS r
 WHERE r.id = $1::refresh_token_id
@@ -150,7 +155,7 @@ WHERE r.id = $1::refresh_token_id
 
 // GetRefreshToken returns one refresh token in any state. Zero rows: there is no such token.
 func (q *Queries) GetRefreshToken(ctx context.Context, id RefreshTokenID) (OAuthRefreshToken, error) {
-	row := q.db.QueryRow(ctx, GetRefreshToken, id)
+	row := q.db.QueryRow(ctx, getRefreshToken, id)
 	var i OAuthRefreshToken
 	err := row.Scan(
 		&i.ID,
@@ -185,7 +190,7 @@ func (q *Queries) GetRefreshToken(ctx context.Context, id RefreshTokenID) (OAuth
 	return i, err
 }
 
-const IntrospectRefreshToken = `-- name: IntrospectRefreshToken :one
+const introspectRefreshToken = `-- name: IntrospectRefreshToken :one
 WITH live AS (
     SELECT r.id, r.client_id, r.user_id, subject_of(c, r.client_id, r.user_id) AS sub, r.session_id, r.reference_id, r.authorization_id,
         r.scopes, r.resources, r.authorization_details,
@@ -208,10 +213,14 @@ LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL
 `
 
 type IntrospectRefreshTokenParams struct {
+	// The digest of the token that is presented.
+	Token token.Digest
+	// The client_id of the client.
+	ClientID ClientID
+	// How the client has authenticated, a token_endpoint_auth_method: none, client_secret_basic, private_key_jwt …
 	ClientAuthMethod string
-	ClientID         ClientID
-	ClientSecret     token.Digest
-	Token            token.Digest
+	// The digest of the secret that the client presents; empty if it presents none.
+	ClientSecret token.Digest
 }
 
 type IntrospectRefreshTokenRow struct {
@@ -243,7 +252,7 @@ type IntrospectRefreshTokenRow struct {
 //   - inactive: there is no such token, or it is not live; an answer with "active": false
 //   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
 func (q *Queries) IntrospectRefreshToken(ctx context.Context, arg IntrospectRefreshTokenParams) (IntrospectRefreshTokenRow, error) {
-	row := q.db.QueryRow(ctx, IntrospectRefreshToken,
+	row := q.db.QueryRow(ctx, introspectRefreshToken,
 		arg.ClientAuthMethod,
 		arg.ClientID,
 		arg.ClientSecret,
@@ -277,7 +286,7 @@ func (q *Queries) IntrospectRefreshToken(ctx context.Context, arg IntrospectRefr
 	return i, err
 }
 
-const ListAuthorizationRefreshTokens = `-- name: ListAuthorizationRefreshTokens :many
+const listAuthorizationRefreshTokens = `-- name: ListAuthorizationRefreshTokens :many
 SELECT r.id, r.created_at, r.updated_at, r.token, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation, r.authorization_code_id, r.authorization_id, r.successor, r.successor_id, r.access_token_expires_at, r.data, r.requested_user_info_claims, r.rotated_at, r.rotation_replay_response, r.rotation_replay_expires_at
 FROM oauth_refresh_token AS r
 WHERE r.authorization_id = $1::authorization_id
@@ -286,7 +295,7 @@ ORDER BY r.created_at, r.id
 
 // ListAuthorizationRefreshTokens lists the refresh tokens of a family, spent ones included, oldest first.
 func (q *Queries) ListAuthorizationRefreshTokens(ctx context.Context, authorizationID AuthorizationID) ([]OAuthRefreshToken, error) {
-	rows, err := q.db.Query(ctx, ListAuthorizationRefreshTokens, authorizationID)
+	rows, err := q.db.Query(ctx, listAuthorizationRefreshTokens, authorizationID)
 	if err != nil {
 		return nil, fmt.Errorf("query ListAuthorizationRefreshTokens: %w", err)
 	}
@@ -331,7 +340,7 @@ func (q *Queries) ListAuthorizationRefreshTokens(ctx context.Context, authorizat
 	return items, nil
 }
 
-const RotateRefreshToken = `-- name: RotateRefreshToken :one
+const rotateRefreshToken = `-- name: RotateRefreshToken :one
 WITH presented AS MATERIALIZED (
     SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.scopes, r.auth_time, r.resources, r.authorization_details,
         r.confirmation, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id) AS authorization_code_id, r.data,
@@ -430,7 +439,7 @@ WITH presented AS MATERIALIZED (
         ),
         updated_at = now()
     FROM granted AS g
-    WHERE r.id = g.id AND NOT g.is_new AND g.successor_id <> $17::refresh_token_id AND $21::boolean
+    WHERE r.id = g.id AND g.successor_id <> $17::refresh_token_id AND $21::boolean
 ), new_access_token AS (
     -- a retry's access token refers to the token presented, which is locked; the successor may be gone
     INSERT INTO oauth_access_token (
@@ -450,7 +459,7 @@ WITH presented AS MATERIALIZED (
     FROM granted AS g
     CROSS JOIN find_issued_access_token($24::access_token_id, g.client_id, $23::token_digest, NULL, 'AccessTokenID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
-    WHERE NOT $21::boolean AND NOT EXISTS (SELECT FROM new_access_token)
+    WHERE NOT EXISTS (SELECT FROM new_access_token)
 ), answer AS MATERIALIZED (
     -- a repeated call gets what was written before, even if the session was extended or the client changed since
     SELECT g.sub, g.live_session_id, g.successor, g.successor_id, g.refresh_token_expires_at,
@@ -483,30 +492,54 @@ LEFT JOIN answer AS w ON true
 `
 
 type RotateRefreshTokenParams struct {
-	ClientID              ClientID
-	IPAddress             *string
-	Grace                 time.Duration
-	GraceUntilUsed        bool
-	Scopes                []string
-	DefaultScopes         []string
-	Resources             []string
-	DefaultResources      []string
-	AuthorizationDetails  json.RawMessage
-	ClientAuthMethod      string
-	ClientSecret          token.Digest
-	Confirmation          *token.Confirmation
-	ComparedTypes         []string
-	Token                 token.Digest
-	Proof                 *token.Digest
-	ProofExpiresAt        *time.Time
-	SuccessorID           RefreshTokenID
-	Successor             token.Digest
-	AccessTokenLifetime   time.Duration
-	RefreshTokenLifetime  time.Duration
+	// The digest of the token that is presented.
+	Token token.Digest
+	// The client_id of the client.
+	ClientID ClientID
+	// How the client has authenticated, a token_endpoint_auth_method: none, client_secret_basic, private_key_jwt …
+	ClientAuthMethod string
+	// The digest of the secret that the client presents; empty if it presents none.
+	ClientSecret token.Digest
+	// The scopes of the new access token; empty for all that were granted.
+	Scopes []string
+	// The resources (RFC 8707); empty for all that may be had.
+	Resources []string
+	// The authorization_details (RFC 9396), a JSON array; nil for none in particular.
+	AuthorizationDetails json.RawMessage
+	// The types of authorization_details that the caller has compared itself (RFC 9396, section 6.1).
+	ComparedTypes []string
+	// The key that the caller has proven to hold (RFC 9449, RFC 8705); nil for none.
+	Confirmation *token.Confirmation
+	// The digest of the DPoP proof, from token.ProofID; nil for none.
+	Proof *token.Digest
+	// When the proof becomes too old to be accepted, clock skew included.
+	ProofExpiresAt *time.Time
+	// The new access token's id, which is the jti of a JWT. Make it once for a request, and keep it for its retries.
+	AccessTokenID AccessTokenID
+	// The digest of the new access token; nil for a JWT.
+	AccessToken *token.Digest
+	// Whether no row is written for the access token, a JWT that has to expire. Ask IntrospectAuthorization about it.
 	AccessTokenWithoutRow bool
-	Data                  json.RawMessage
-	AccessToken           *token.Digest
-	AccessTokenID         AccessTokenID
+	// How long the access token lives.
+	AccessTokenLifetime time.Duration
+	// The id of the successor. Make it once for a request, and keep it for its retries.
+	SuccessorID RefreshTokenID
+	// The digest of the successor, which is derived from the token that is presented (token.Successor).
+	Successor token.Digest
+	// How long each refresh token lives.
+	RefreshTokenLifetime time.Duration
+	// For how long the same token may be presented again for the same successor. The client's refresh_grace comes first.
+	Grace time.Duration
+	// Whether it may be presented again for as long as its successor is unused.
+	GraceUntilUsed bool
+	// What a library on top keeps with the new tokens; nil leaves what it keeps with the one presented.
+	Data json.RawMessage
+	// What a client may ask for that has no scopes registered.
+	DefaultScopes []string
+	// What a client may ask for that has no resources registered.
+	DefaultResources []string
+	// The network address of who asks, for the security event; nil if it is not known.
+	IPAddress *string
 }
 
 type RotateRefreshTokenRow struct {
@@ -573,7 +606,7 @@ type RotateRefreshTokenRow struct {
 // Only rotated, retried and replayed change anything, apart from the proof, which is remembered. Run this call on the pool: a transaction
 // that is rolled back would undo replayed.
 func (q *Queries) RotateRefreshToken(ctx context.Context, arg RotateRefreshTokenParams) (RotateRefreshTokenRow, error) {
-	row := q.db.QueryRow(ctx, RotateRefreshToken,
+	row := q.db.QueryRow(ctx, rotateRefreshToken,
 		arg.ClientID,
 		arg.IPAddress,
 		arg.Grace,

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-const CreateTrustedIssuer = `-- name: CreateTrustedIssuer :one
+const createTrustedIssuer = `-- name: CreateTrustedIssuer :one
 INSERT INTO oauth_trusted_issuer (
     id, issuer, name, jwks, jwks_uri, audiences, signing_algorithms, client_ids, any_client, max_lifetime
 )
@@ -23,23 +23,33 @@ RETURNING id, created_at, updated_at, issuer, name, jwks, jwks_uri, audiences, s
 `
 
 type CreateTrustedIssuerParams struct {
-	ID                TrustedIssuerID
-	Issuer            string
-	Name              *string
-	JWKS              json.RawMessage
-	JWKSURI           *string
-	Audiences         []string
+	// The id of what is stored. Make it once, and keep it for retries of the call.
+	ID TrustedIssuerID
+	// The iss of its assertions, compared exactly. It is the provider_id of the accounts that its subjects have.
+	Issuer string
+	// An assertion has to name one of these in its aud (RFC 7523, section 3, item 3).
+	Audiences []string
+	// An assertion has to be signed by one of these (RFC 7518, section 3.1).
 	SigningAlgorithms []string
-	ClientIDs         []string
-	AnyClient         bool
-	MaxLifetime       *time.Duration
+	// Display name.
+	Name *string
+	// The issuer's public keys, a JSON Web Key Set. Not together with jwks_uri.
+	JWKS json.RawMessage
+	// Where the issuer publishes its keys. Not together with jwks.
+	JWKSURI *string
+	// Clients that may present its assertions.
+	ClientIDs []string
+	// How far from now exp may be. NULL means no bound but the caller's.
+	MaxLifetime *time.Duration
+	// Whether every client that is registered for the grant type may present its assertions.
+	AnyClient bool
 }
 
 // CreateTrustedIssuer trusts an issuer of assertions (RFC 7523, section 2.1). Its subjects are the accounts whose provider_id is the issuer.
 // audiences, signing_algorithms and client_ids say what is accepted; empty accepts nothing. any_client accepts all clients that are
 // registered for the grant type. If the issuer is known already, it violates oauth_trusted_issuer_issuer_uidx.
 func (q *Queries) CreateTrustedIssuer(ctx context.Context, arg CreateTrustedIssuerParams) (OAuthTrustedIssuer, error) {
-	row := q.db.QueryRow(ctx, CreateTrustedIssuer,
+	row := q.db.QueryRow(ctx, createTrustedIssuer,
 		arg.ID,
 		arg.Issuer,
 		arg.Name,
@@ -73,7 +83,7 @@ func (q *Queries) CreateTrustedIssuer(ctx context.Context, arg CreateTrustedIssu
 	return i, err
 }
 
-const DeleteTrustedIssuer = `-- name: DeleteTrustedIssuer :one
+const deleteTrustedIssuer = `-- name: DeleteTrustedIssuer :one
 WITH deleted AS (
     DELETE FROM oauth_trusted_issuer AS i
     WHERE i.id = $1::trusted_issuer_id
@@ -89,7 +99,7 @@ SELECT noted(
 //   - deleted: the issuer is deleted
 //   - unknown: there is no such issuer
 func (q *Queries) DeleteTrustedIssuer(ctx context.Context, id TrustedIssuerID) (Outcome, error) {
-	row := q.db.QueryRow(ctx, DeleteTrustedIssuer, id)
+	row := q.db.QueryRow(ctx, deleteTrustedIssuer, id)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {
@@ -98,7 +108,7 @@ func (q *Queries) DeleteTrustedIssuer(ctx context.Context, id TrustedIssuerID) (
 	return outcome, err
 }
 
-const DisableTrustedIssuer = `-- name: DisableTrustedIssuer :one
+const disableTrustedIssuer = `-- name: DisableTrustedIssuer :one
 WITH disabled AS (
     UPDATE oauth_trusted_issuer AS i
     SET disabled = true, updated_at = now()
@@ -115,7 +125,7 @@ SELECT noted(
 //   - ended: the issuer is disabled
 //   - unknown: there is no such issuer
 func (q *Queries) DisableTrustedIssuer(ctx context.Context, id TrustedIssuerID) (Outcome, error) {
-	row := q.db.QueryRow(ctx, DisableTrustedIssuer, id)
+	row := q.db.QueryRow(ctx, disableTrustedIssuer, id)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {
@@ -124,7 +134,7 @@ func (q *Queries) DisableTrustedIssuer(ctx context.Context, id TrustedIssuerID) 
 	return outcome, err
 }
 
-const EnableTrustedIssuer = `-- name: EnableTrustedIssuer :one
+const enableTrustedIssuer = `-- name: EnableTrustedIssuer :one
 WITH enabled AS (
     UPDATE oauth_trusted_issuer AS i
     SET disabled = false, updated_at = now()
@@ -141,7 +151,7 @@ SELECT noted(
 //   - enabled: the issuer is enabled
 //   - unknown: there is no such issuer
 func (q *Queries) EnableTrustedIssuer(ctx context.Context, id TrustedIssuerID) (Outcome, error) {
-	row := q.db.QueryRow(ctx, EnableTrustedIssuer, id)
+	row := q.db.QueryRow(ctx, enableTrustedIssuer, id)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {
@@ -150,7 +160,7 @@ func (q *Queries) EnableTrustedIssuer(ctx context.Context, id TrustedIssuerID) (
 	return outcome, err
 }
 
-const FindTrustedIssuerByIssuer = `-- name: FindTrustedIssuerByIssuer :one
+const findTrustedIssuerByIssuer = `-- name: FindTrustedIssuerByIssuer :one
 SELECT i.id, i.created_at, i.updated_at, i.issuer, i.name, i.jwks, i.jwks_uri, i.audiences, i.signing_algorithms, i.client_ids, i.any_client, i.max_lifetime, i.disabled
 FROM oauth_trusted_issuer AS i
 WHERE i.issuer = $1::text
@@ -159,7 +169,7 @@ WHERE i.issuer = $1::text
 // FindTrustedIssuerByIssuer returns the issuer that an assertion names in its iss, disabled or not. Use it to find the keys;
 // IssueTokenByAssertion decides whether the issuer is trusted. Zero rows: there is no such issuer.
 func (q *Queries) FindTrustedIssuerByIssuer(ctx context.Context, issuer string) (OAuthTrustedIssuer, error) {
-	row := q.db.QueryRow(ctx, FindTrustedIssuerByIssuer, issuer)
+	row := q.db.QueryRow(ctx, findTrustedIssuerByIssuer, issuer)
 	var i OAuthTrustedIssuer
 	err := row.Scan(
 		&i.ID,
@@ -182,7 +192,7 @@ func (q *Queries) FindTrustedIssuerByIssuer(ctx context.Context, issuer string) 
 	return i, err
 }
 
-const GetTrustedIssuer = `-- name: GetTrustedIssuer :one
+const getTrustedIssuer = `-- name: GetTrustedIssuer :one
 SELECT i.id, i.created_at, i.updated_at, i.issuer, i.name, i.jwks, i.jwks_uri, i.audiences, i.signing_algorithms, i.client_ids, i.any_client, i.max_lifetime, i.disabled
 FROM oauth_trusted_issuer AS i
 WHERE i.id = $1::trusted_issuer_id
@@ -190,7 +200,7 @@ WHERE i.id = $1::trusted_issuer_id
 
 // GetTrustedIssuer returns one issuer, disabled or not. Zero rows: there is no such issuer.
 func (q *Queries) GetTrustedIssuer(ctx context.Context, id TrustedIssuerID) (OAuthTrustedIssuer, error) {
-	row := q.db.QueryRow(ctx, GetTrustedIssuer, id)
+	row := q.db.QueryRow(ctx, getTrustedIssuer, id)
 	var i OAuthTrustedIssuer
 	err := row.Scan(
 		&i.ID,
@@ -213,7 +223,7 @@ func (q *Queries) GetTrustedIssuer(ctx context.Context, id TrustedIssuerID) (OAu
 	return i, err
 }
 
-const ListTrustedIssuers = `-- name: ListTrustedIssuers :many
+const listTrustedIssuers = `-- name: ListTrustedIssuers :many
 SELECT i.id, i.created_at, i.updated_at, i.issuer, i.name, i.jwks, i.jwks_uri, i.audiences, i.signing_algorithms, i.client_ids, i.any_client, i.max_lifetime, i.disabled
 FROM oauth_trusted_issuer AS i
 WHERE (i.created_at, i.id) > ($1::timestamptz, $2::trusted_issuer_id)
@@ -222,15 +232,18 @@ LIMIT $3::integer
 `
 
 type ListTrustedIssuersParams struct {
+	// Where the page begins: created_at of the last row of the page before, or the zero time.
 	AfterCreatedAt time.Time
-	AfterID        TrustedIssuerID
-	PageSize       int32
+	// Where the page begins: the id of the last row of the page before, or the empty one.
+	AfterID TrustedIssuerID
+	// How many rows at most.
+	PageSize int32
 }
 
 // ListTrustedIssuers returns a page of all issuers, oldest first. Begin with the zero time and the empty id; for the next page pass
 // created_at and id of the last row.
 func (q *Queries) ListTrustedIssuers(ctx context.Context, arg ListTrustedIssuersParams) ([]OAuthTrustedIssuer, error) {
-	rows, err := q.db.Query(ctx, ListTrustedIssuers, arg.AfterCreatedAt, arg.AfterID, arg.PageSize)
+	rows, err := q.db.Query(ctx, listTrustedIssuers, arg.AfterCreatedAt, arg.AfterID, arg.PageSize)
 	if err != nil {
 		return nil, fmt.Errorf("query ListTrustedIssuers: %w", err)
 	}
@@ -263,7 +276,7 @@ func (q *Queries) ListTrustedIssuers(ctx context.Context, arg ListTrustedIssuers
 	return items, nil
 }
 
-const UpdateTrustedIssuer = `-- name: UpdateTrustedIssuer :one
+const updateTrustedIssuer = `-- name: UpdateTrustedIssuer :one
 UPDATE oauth_trusted_issuer AS i
 SET name = $1::text, jwks = $2::jsonb, jwks_uri = $3::text,
     audiences = as_set($4::text[]), signing_algorithms = as_set($5::text[]),
@@ -274,21 +287,30 @@ RETURNING i.id, i.created_at, i.updated_at, i.issuer, i.name, i.jwks, i.jwks_uri
 `
 
 type UpdateTrustedIssuerParams struct {
-	Name              *string
-	JWKS              json.RawMessage
-	JWKSURI           *string
-	Audiences         []string
+	// The issuer's row.
+	ID TrustedIssuerID
+	// An assertion has to name one of these in its aud (RFC 7523, section 3, item 3).
+	Audiences []string
+	// An assertion has to be signed by one of these (RFC 7518, section 3.1).
 	SigningAlgorithms []string
-	ClientIDs         []string
-	AnyClient         bool
-	MaxLifetime       *time.Duration
-	ID                TrustedIssuerID
+	// Display name.
+	Name *string
+	// The issuer's public keys, a JSON Web Key Set. Not together with jwks_uri.
+	JWKS json.RawMessage
+	// Where the issuer publishes its keys. Not together with jwks.
+	JWKSURI *string
+	// Clients that may present its assertions.
+	ClientIDs []string
+	// How far from now exp may be. NULL means no bound but the caller's.
+	MaxLifetime *time.Duration
+	// Whether every client that is registered for the grant type may present its assertions.
+	AnyClient bool
 }
 
 // UpdateTrustedIssuer replaces all that is known of an issuer, apart from its identifier. What is left out permits nothing. Zero rows: there
 // is no such issuer.
 func (q *Queries) UpdateTrustedIssuer(ctx context.Context, arg UpdateTrustedIssuerParams) (OAuthTrustedIssuer, error) {
-	row := q.db.QueryRow(ctx, UpdateTrustedIssuer,
+	row := q.db.QueryRow(ctx, updateTrustedIssuer,
 		arg.Name,
 		arg.JWKS,
 		arg.JWKSURI,

@@ -12,7 +12,7 @@ import (
 	"github.com/oauthdb/oauthdb/token"
 )
 
-const CreateOneTimeCode = `-- name: CreateOneTimeCode :one
+const createOneTimeCode = `-- name: CreateOneTimeCode :one
 INSERT INTO one_time_code AS c (purpose, subject, digest, expires_at, data)
 VALUES (
     $1::text, $2::token_digest, $3::token_digest, deadline($4::interval, NULL, 'Lifetime'), $5::jsonb
@@ -23,11 +23,16 @@ RETURNING c.id, c.created_at, c.updated_at, c.purpose, c.subject, c.digest, c.ex
 `
 
 type CreateOneTimeCodeParams struct {
-	Purpose  string
-	Subject  token.Digest
-	Digest   token.Digest
+	// Who is counted or acts, as a digest: of an e-mail address, a user's id, an address of the network.
+	Subject token.Digest
+	// The digest of the code.
+	Digest token.Digest
+	// What the code is for, such as sign-in or email-verification.
+	Purpose string
+	// What the server has to know when the code is redeemed, such as the address that it verifies.
+	Data json.RawMessage
+	// How long it lasts from now.
 	Lifetime time.Duration
-	Data     json.RawMessage
 }
 
 // CreateOneTimeCode stores the digest of a code that is sent to somebody, or of a challenge. It takes the place of an earlier one of the same
@@ -38,7 +43,7 @@ type CreateOneTimeCodeParams struct {
 // reads the table could try all of them.
 // data is given back when the code is redeemed.
 func (q *Queries) CreateOneTimeCode(ctx context.Context, arg CreateOneTimeCodeParams) (OneTimeCode, error) {
-	row := q.db.QueryRow(ctx, CreateOneTimeCode,
+	row := q.db.QueryRow(ctx, createOneTimeCode,
 		arg.Purpose,
 		arg.Subject,
 		arg.Digest,
@@ -62,7 +67,7 @@ func (q *Queries) CreateOneTimeCode(ctx context.Context, arg CreateOneTimeCodePa
 	return i, err
 }
 
-const DeleteExpiredOneTimeCodes = `-- name: DeleteExpiredOneTimeCodes :execrows
+const deleteExpiredOneTimeCodes = `-- name: DeleteExpiredOneTimeCodes :execrows
 WITH due AS MATERIALIZED (
     SELECT c.id
     FROM one_time_code AS c
@@ -77,14 +82,14 @@ WHERE c.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 
 // DeleteExpiredOneTimeCodes deletes up to batch_size codes that have expired, and returns how many.
 func (q *Queries) DeleteExpiredOneTimeCodes(ctx context.Context, batchSize int32) (int64, error) {
-	result, err := q.db.Exec(ctx, DeleteExpiredOneTimeCodes, batchSize)
+	result, err := q.db.Exec(ctx, deleteExpiredOneTimeCodes, batchSize)
 	if err != nil {
 		return 0, fmt.Errorf("query DeleteExpiredOneTimeCodes: %w", err)
 	}
 	return result.RowsAffected(), nil
 }
 
-const RedeemOneTimeCode = `-- name: RedeemOneTimeCode :one
+const redeemOneTimeCode = `-- name: RedeemOneTimeCode :one
 WITH present AS MATERIALIZED (
     -- locked, so that guesses are judged one after the other
     SELECT c.id, c.purpose, c.subject, c.data, c.expires_at <= now() AS is_over, c.digest = $1::token_digest AS is_right
@@ -112,10 +117,15 @@ LEFT JOIN guess AS g ON true
 `
 
 type RedeemOneTimeCodeParams struct {
-	Digest        token.Digest
-	Purpose       string
-	Subject       token.Digest
-	MaxAttempts   int32
+	// Who is counted or acts, as a digest: of an e-mail address, a user's id, an address of the network.
+	Subject token.Digest
+	// The digest of the code.
+	Digest token.Digest
+	// What the code is for, such as sign-in or email-verification.
+	Purpose string
+	// How many attempts are allowed.
+	MaxAttempts int32
+	// In how long a time.
 	AttemptWindow time.Duration
 }
 
@@ -137,7 +147,7 @@ type RedeemOneTimeCodeRow struct {
 //
 // Run this call on the pool: a transaction that is rolled back would forget the guess.
 func (q *Queries) RedeemOneTimeCode(ctx context.Context, arg RedeemOneTimeCodeParams) (RedeemOneTimeCodeRow, error) {
-	row := q.db.QueryRow(ctx, RedeemOneTimeCode,
+	row := q.db.QueryRow(ctx, redeemOneTimeCode,
 		arg.Digest,
 		arg.Purpose,
 		arg.Subject,

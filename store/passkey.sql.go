@@ -8,7 +8,7 @@ import (
 	"fmt"
 )
 
-const CreatePasskey = `-- name: CreatePasskey :one
+const createPasskey = `-- name: CreatePasskey :one
 WITH owner AS MATERIALIZED (
     SELECT u.id, coalesce(user_refusal(u), 'created')::outcome AS outcome
     FROM "user" AS u
@@ -34,15 +34,24 @@ LEFT JOIN created AS n ON true
 `
 
 type CreatePasskeyParams struct {
-	UserID         UserID
-	ID             PasskeyID
-	Name           *string
-	PublicKey      string
-	SignCount      *int64
-	Transports     []string
-	AAGUID         *string
+	// The id of what is stored. Make it once, and keep it for retries of the call.
+	ID PasskeyID
+	// The user.
+	UserID UserID
+	// What the user calls the passkey.
+	Name *string
+	// The public key, in the notation of the server.
+	PublicKey string
+	// The highest signature counter that was presented. It stays 0 for authenticators that don't count; NULL means that none is known.
+	SignCount *int64
+	// How a browser reaches the authenticator (WebAuthn Level 3, section 5.8.4).
+	Transports []string
+	// The model of the authenticator.
+	AAGUID *string
+	// Whether the passkey may be synced to other devices (flag BE of WebAuthn).
 	BackupEligible bool
-	BackedUp       bool
+	// Whether the passkey was synced when it was last used (flag BS of WebAuthn).
+	BackedUp bool
 }
 
 // CreatePasskey stores a passkey that a user has registered (WebAuthn Level 3, section 7.1). id is its credential ID. A sign_count of
@@ -52,7 +61,7 @@ type CreatePasskeyParams struct {
 //   - suspended: the user is suspended (access_denied)
 //   - taken: the credential ID is registered already, for this or another user, or the same call was made before
 func (q *Queries) CreatePasskey(ctx context.Context, arg CreatePasskeyParams) (Outcome, error) {
-	row := q.db.QueryRow(ctx, CreatePasskey,
+	row := q.db.QueryRow(ctx, createPasskey,
 		arg.UserID,
 		arg.ID,
 		arg.Name,
@@ -71,7 +80,7 @@ func (q *Queries) CreatePasskey(ctx context.Context, arg CreatePasskeyParams) (O
 	return outcome, err
 }
 
-const DeletePasskey = `-- name: DeletePasskey :one
+const deletePasskey = `-- name: DeletePasskey :one
 WITH deleted AS (
     DELETE FROM passkey AS p
     WHERE p.id = $2::passkey_id AND p.user_id = $1::user_id
@@ -85,15 +94,17 @@ FROM (VALUES (true)) AS one (n)
 `
 
 type DeletePasskeyParams struct {
+	// The passkey.
+	ID PasskeyID
+	// The user.
 	UserID UserID
-	ID     PasskeyID
 }
 
 // DeletePasskey deletes a passkey of a user.
 //   - deleted: the passkey is gone
 //   - unknown: the user has no such passkey
 func (q *Queries) DeletePasskey(ctx context.Context, arg DeletePasskeyParams) (Outcome, error) {
-	row := q.db.QueryRow(ctx, DeletePasskey, arg.UserID, arg.ID)
+	row := q.db.QueryRow(ctx, deletePasskey, arg.UserID, arg.ID)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {
@@ -102,7 +113,7 @@ func (q *Queries) DeletePasskey(ctx context.Context, arg DeletePasskeyParams) (O
 	return outcome, err
 }
 
-const FindPasskey = `-- name: FindPasskey :one
+const findPasskey = `-- name: FindPasskey :one
 SELECT p.id, p.created_at, p.updated_at, p.user_id, p.name, p.public_key, p.sign_count, p.transports, p.aaguid, p.backup_eligible, p.backed_up, p.last_used_at, u.id, u.created_at, u.updated_at, u.name, u.email, u.email_verified, u.image, u.grants_epoch, u.sessions_epoch, u.ended_grants, u.suspended_at, u.deleted_at
 FROM passkey AS p
 JOIN "user" AS u ON u.id = p.user_id
@@ -117,7 +128,7 @@ type FindPasskeyRow struct {
 // FindPasskey returns a passkey by its credential ID, and its user. The caller verifies the signature with its public key and then calls
 // UsePasskey, which decides. Zero rows: there is no such passkey, or its user is deleted.
 func (q *Queries) FindPasskey(ctx context.Context, id PasskeyID) (FindPasskeyRow, error) {
-	row := q.db.QueryRow(ctx, FindPasskey, id)
+	row := q.db.QueryRow(ctx, findPasskey, id)
 	var i FindPasskeyRow
 	err := row.Scan(
 		&i.Passkey.ID,
@@ -151,7 +162,7 @@ func (q *Queries) FindPasskey(ctx context.Context, id PasskeyID) (FindPasskeyRow
 	return i, err
 }
 
-const ListUserPasskeys = `-- name: ListUserPasskeys :many
+const listUserPasskeys = `-- name: ListUserPasskeys :many
 SELECT p.id, p.created_at, p.updated_at, p.user_id, p.name, p.public_key, p.sign_count, p.transports, p.aaguid, p.backup_eligible, p.backed_up, p.last_used_at
 FROM passkey AS p
 WHERE p.user_id = $1::user_id
@@ -160,7 +171,7 @@ ORDER BY p.created_at, p.id
 
 // ListUserPasskeys lists the passkeys of a user, oldest first.
 func (q *Queries) ListUserPasskeys(ctx context.Context, userID UserID) ([]Passkey, error) {
-	rows, err := q.db.Query(ctx, ListUserPasskeys, userID)
+	rows, err := q.db.Query(ctx, listUserPasskeys, userID)
 	if err != nil {
 		return nil, fmt.Errorf("query ListUserPasskeys: %w", err)
 	}
@@ -192,7 +203,7 @@ func (q *Queries) ListUserPasskeys(ctx context.Context, userID UserID) ([]Passke
 	return items, nil
 }
 
-const UsePasskey = `-- name: UsePasskey :one
+const usePasskey = `-- name: UsePasskey :one
 WITH presented AS MATERIALIZED (
     SELECT p.id, p.user_id,
         coalesce(
@@ -225,10 +236,14 @@ LEFT JOIN used AS s ON true
 `
 
 type UsePasskeyParams struct {
-	IPAddress *string
+	// The passkey.
+	ID PasskeyID
+	// The highest signature counter that was presented. It stays 0 for authenticators that don't count; NULL means that none is known.
 	SignCount int64
-	ID        PasskeyID
-	BackedUp  bool
+	// Whether the passkey was synced when it was last used (flag BS of WebAuthn).
+	BackedUp bool
+	// The network address of who asks, for the security event; nil if it is not known.
+	IPAddress *string
 }
 
 type UsePasskeyRow struct {
@@ -247,7 +262,7 @@ type UsePasskeyRow struct {
 //
 // Run this call on the pool: a transaction that is rolled back would forget the counter.
 func (q *Queries) UsePasskey(ctx context.Context, arg UsePasskeyParams) (UsePasskeyRow, error) {
-	row := q.db.QueryRow(ctx, UsePasskey,
+	row := q.db.QueryRow(ctx, usePasskey,
 		arg.IPAddress,
 		arg.SignCount,
 		arg.ID,

@@ -10,7 +10,7 @@ import (
 	"github.com/oauthdb/oauthdb/token"
 )
 
-const DeleteRecoveryCodes = `-- name: DeleteRecoveryCodes :one
+const deleteRecoveryCodes = `-- name: DeleteRecoveryCodes :one
 WITH owner AS MATERIALIZED (
     -- as in ReplaceRecoveryCodes, so that what it has written meanwhile is deleted, too
     SELECT u.id
@@ -32,7 +32,7 @@ LEFT JOIN deleted AS d ON true
 //   - deleted: the codes are gone
 //   - unknown: the user had none
 func (q *Queries) DeleteRecoveryCodes(ctx context.Context, userID UserID) (Outcome, error) {
-	row := q.db.QueryRow(ctx, DeleteRecoveryCodes, userID)
+	row := q.db.QueryRow(ctx, deleteRecoveryCodes, userID)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {
@@ -41,7 +41,7 @@ func (q *Queries) DeleteRecoveryCodes(ctx context.Context, userID UserID) (Outco
 	return outcome, err
 }
 
-const ListUserRecoveryCodes = `-- name: ListUserRecoveryCodes :many
+const listUserRecoveryCodes = `-- name: ListUserRecoveryCodes :many
 SELECT c.id, c.created_at, c.updated_at, c.user_id, c.digest, c.used_at
 FROM recovery_code AS c
 WHERE c.user_id = $1::user_id
@@ -50,7 +50,7 @@ ORDER BY c.created_at, c.id
 
 // ListUserRecoveryCodes lists the recovery codes of a user, used ones included.
 func (q *Queries) ListUserRecoveryCodes(ctx context.Context, userID UserID) ([]RecoveryCode, error) {
-	rows, err := q.db.Query(ctx, ListUserRecoveryCodes, userID)
+	rows, err := q.db.Query(ctx, listUserRecoveryCodes, userID)
 	if err != nil {
 		return nil, fmt.Errorf("query ListUserRecoveryCodes: %w", err)
 	}
@@ -76,7 +76,7 @@ func (q *Queries) ListUserRecoveryCodes(ctx context.Context, userID UserID) ([]R
 	return items, nil
 }
 
-const ReplaceRecoveryCodes = `-- name: ReplaceRecoveryCodes :one
+const replaceRecoveryCodes = `-- name: ReplaceRecoveryCodes :one
 WITH owner AS MATERIALIZED (
     -- calls for the same user run one after the other, so that the codes of only one are left
     SELECT u.id, user_refusal(u) AS refusal
@@ -99,8 +99,10 @@ LEFT JOIN replaced AS r ON true
 `
 
 type ReplaceRecoveryCodesParams struct {
-	UserID  UserID
+	// The digests of the new codes.
 	Digests token.Digests
+	// The user.
+	UserID UserID
 }
 
 type ReplaceRecoveryCodesRow struct {
@@ -114,7 +116,7 @@ type ReplaceRecoveryCodesRow struct {
 //   - unknown: there is no such user
 //   - suspended: the user is suspended (access_denied)
 func (q *Queries) ReplaceRecoveryCodes(ctx context.Context, arg ReplaceRecoveryCodesParams) (ReplaceRecoveryCodesRow, error) {
-	row := q.db.QueryRow(ctx, ReplaceRecoveryCodes, arg.UserID, arg.Digests)
+	row := q.db.QueryRow(ctx, replaceRecoveryCodes, arg.UserID, arg.Digests)
 	var i ReplaceRecoveryCodesRow
 	err := row.Scan(&i.Outcome, &i.Codes)
 	if err != nil {
@@ -123,7 +125,7 @@ func (q *Queries) ReplaceRecoveryCodes(ctx context.Context, arg ReplaceRecoveryC
 	return i, err
 }
 
-const UseRecoveryCode = `-- name: UseRecoveryCode :one
+const useRecoveryCode = `-- name: UseRecoveryCode :one
 WITH presented AS MATERIALIZED (
     SELECT c.id, coalesce(user_refusal(u), CASE WHEN c.used_at IS NULL THEN 'accepted'::outcome ELSE 'spent'::outcome END)::outcome AS outcome
     FROM recovery_code AS c
@@ -150,9 +152,12 @@ LEFT JOIN presented AS x ON true
 `
 
 type UseRecoveryCodeParams struct {
-	UserID    UserID
+	// The digest of the code.
+	Digest token.Digest
+	// The user.
+	UserID UserID
+	// The network address of who asks, for the security event; nil if it is not known.
 	IPAddress *string
-	Digest    token.Digest
 }
 
 type UseRecoveryCodeRow struct {
@@ -169,7 +174,7 @@ type UseRecoveryCodeRow struct {
 //
 // Run this call on the pool: a transaction that is rolled back would forget that the code was used.
 func (q *Queries) UseRecoveryCode(ctx context.Context, arg UseRecoveryCodeParams) (UseRecoveryCodeRow, error) {
-	row := q.db.QueryRow(ctx, UseRecoveryCode, arg.UserID, arg.IPAddress, arg.Digest)
+	row := q.db.QueryRow(ctx, useRecoveryCode, arg.UserID, arg.IPAddress, arg.Digest)
 	var i UseRecoveryCodeRow
 	err := row.Scan(&i.Outcome, &i.CodesLeft)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-const DeleteExpiredSecurityEvents = `-- name: DeleteExpiredSecurityEvents :execrows
+const deleteExpiredSecurityEvents = `-- name: DeleteExpiredSecurityEvents :execrows
 WITH oldest AS MATERIALIZED (
     SELECT e.id, e.created_at
     FROM security_event AS e
@@ -23,21 +23,23 @@ WHERE e.id = ANY (ARRAY(SELECT o.id FROM oldest AS o WHERE o.created_at <= now()
 `
 
 type DeleteExpiredSecurityEventsParams struct {
+	// For how long what is over is kept.
 	Retention time.Duration
+	// How many rows at most.
 	BatchSize int32
 }
 
 // DeleteExpiredSecurityEvents deletes up to batch_size events that were written more than retention ago, and returns how many. It skips rows
 // that are locked.
 func (q *Queries) DeleteExpiredSecurityEvents(ctx context.Context, arg DeleteExpiredSecurityEventsParams) (int64, error) {
-	result, err := q.db.Exec(ctx, DeleteExpiredSecurityEvents, arg.Retention, arg.BatchSize)
+	result, err := q.db.Exec(ctx, deleteExpiredSecurityEvents, arg.Retention, arg.BatchSize)
 	if err != nil {
 		return 0, fmt.Errorf("query DeleteExpiredSecurityEvents: %w", err)
 	}
 	return result.RowsAffected(), nil
 }
 
-const ListClientSecurityEvents = `-- name: ListClientSecurityEvents :many
+const listClientSecurityEvents = `-- name: ListClientSecurityEvents :many
 SELECT e.id, e.created_at, e.updated_at, e.call, e.outcome, e.reason, e.user_id, e.client_id, e.session_id, e.authorization_id, e.item_id, e.ip_address
 FROM security_event AS e
 WHERE e.client_id = $1::client_id AND e.id > $2::bigint
@@ -46,14 +48,17 @@ LIMIT $3::integer
 `
 
 type ListClientSecurityEventsParams struct {
+	// The client_id of the client.
 	ClientID ClientID
-	AfterID  int64
+	// Where the page begins: the id of the last row of the page before, or 0.
+	AfterID int64
+	// How many rows at most.
 	PageSize int32
 }
 
 // ListClientSecurityEvents is ListSecurityEvents for one client, which may be deleted.
 func (q *Queries) ListClientSecurityEvents(ctx context.Context, arg ListClientSecurityEventsParams) ([]SecurityEvent, error) {
-	rows, err := q.db.Query(ctx, ListClientSecurityEvents, arg.ClientID, arg.AfterID, arg.PageSize)
+	rows, err := q.db.Query(ctx, listClientSecurityEvents, arg.ClientID, arg.AfterID, arg.PageSize)
 	if err != nil {
 		return nil, fmt.Errorf("query ListClientSecurityEvents: %w", err)
 	}
@@ -85,7 +90,7 @@ func (q *Queries) ListClientSecurityEvents(ctx context.Context, arg ListClientSe
 	return items, nil
 }
 
-const ListSecurityEvents = `-- name: ListSecurityEvents :many
+const listSecurityEvents = `-- name: ListSecurityEvents :many
 SELECT e.id, e.created_at, e.updated_at, e.call, e.outcome, e.reason, e.user_id, e.client_id, e.session_id, e.authorization_id, e.item_id, e.ip_address
 FROM security_event AS e
 WHERE e.id > $1::bigint
@@ -94,7 +99,9 @@ LIMIT $2::integer
 `
 
 type ListSecurityEventsParams struct {
-	AfterID  int64
+	// Where the page begins: the id of the last row of the page before, or 0.
+	AfterID int64
+	// How many rows at most.
 	PageSize int32
 }
 
@@ -109,7 +116,7 @@ type ListSecurityEventsParams struct {
 // Not written is what anybody can repeat without a credential: a client that is not authenticated, a code or token that is unknown, a wrong
 // guess, a limit that is reached, a DPoP proof at a resource server. Count those in metrics.
 func (q *Queries) ListSecurityEvents(ctx context.Context, arg ListSecurityEventsParams) ([]SecurityEvent, error) {
-	rows, err := q.db.Query(ctx, ListSecurityEvents, arg.AfterID, arg.PageSize)
+	rows, err := q.db.Query(ctx, listSecurityEvents, arg.AfterID, arg.PageSize)
 	if err != nil {
 		return nil, fmt.Errorf("query ListSecurityEvents: %w", err)
 	}
@@ -141,7 +148,7 @@ func (q *Queries) ListSecurityEvents(ctx context.Context, arg ListSecurityEvents
 	return items, nil
 }
 
-const ListUserSecurityEvents = `-- name: ListUserSecurityEvents :many
+const listUserSecurityEvents = `-- name: ListUserSecurityEvents :many
 SELECT e.id, e.created_at, e.updated_at, e.call, e.outcome, e.reason, e.user_id, e.client_id, e.session_id, e.authorization_id, e.item_id, e.ip_address
 FROM security_event AS e
 WHERE e.user_id = $1::user_id AND e.id > $2::bigint
@@ -150,14 +157,17 @@ LIMIT $3::integer
 `
 
 type ListUserSecurityEventsParams struct {
-	UserID   UserID
-	AfterID  int64
+	// The user.
+	UserID UserID
+	// Where the page begins: the id of the last row of the page before, or 0.
+	AfterID int64
+	// How many rows at most.
 	PageSize int32
 }
 
 // ListUserSecurityEvents is ListSecurityEvents for one user, who may be deleted.
 func (q *Queries) ListUserSecurityEvents(ctx context.Context, arg ListUserSecurityEventsParams) ([]SecurityEvent, error) {
-	rows, err := q.db.Query(ctx, ListUserSecurityEvents, arg.UserID, arg.AfterID, arg.PageSize)
+	rows, err := q.db.Query(ctx, listUserSecurityEvents, arg.UserID, arg.AfterID, arg.PageSize)
 	if err != nil {
 		return nil, fmt.Errorf("query ListUserSecurityEvents: %w", err)
 	}

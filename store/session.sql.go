@@ -11,7 +11,7 @@ import (
 	"github.com/oauthdb/oauthdb/token"
 )
 
-const CreateSession = `-- name: CreateSession :one
+const createSession = `-- name: CreateSession :one
 WITH owner AS MATERIALIZED (
     SELECT u.id, coalesce(user_refusal(u), 'created')::outcome AS outcome
     FROM "user" AS u
@@ -43,17 +43,28 @@ LEFT JOIN room AS r ON true
 `
 
 type CreateSessionParams struct {
-	IPAddress   *string
-	UserID      UserID
-	ID          SessionID
-	Token       token.Digest
-	Lifetime    time.Duration
-	UserAgent   *string
-	Label       *string
-	ACR         *string
-	AMR         []string
-	AuthTime    *time.Time
+	// The id of what is stored. Make it once, and keep it for retries of the call.
+	ID SessionID
+	// The digest of the new session's token.
+	Token token.Digest
+	// The user.
+	UserID UserID
+	// When the user has authenticated; nil for now.
+	AuthTime *time.Time
+	// The authentication context class in which the user has authenticated; nil if there is none to tell.
+	ACR *string
+	// The methods by which the user has authenticated (RFC 8176).
+	AMR []string
+	// User-Agent header at sign-in.
+	UserAgent *string
+	// Name of the device for a settings page.
+	Label *string
+	// How long it lasts from now.
+	Lifetime time.Duration
+	// How many sessions the user has at most, of which the oldest end; 0 for any number.
 	MaxSessions int32
+	// Where the user signed in from, as the server saw it.
+	IPAddress *string
 }
 
 type CreateSessionRow struct {
@@ -72,7 +83,7 @@ type CreateSessionRow struct {
 //
 // Only created changes anything.
 func (q *Queries) CreateSession(ctx context.Context, arg CreateSessionParams) (CreateSessionRow, error) {
-	row := q.db.QueryRow(ctx, CreateSession,
+	row := q.db.QueryRow(ctx, createSession,
 		arg.IPAddress,
 		arg.UserID,
 		arg.ID,
@@ -93,7 +104,7 @@ func (q *Queries) CreateSession(ctx context.Context, arg CreateSessionParams) (C
 	return i, err
 }
 
-const DeleteExpiredSessions = `-- name: DeleteExpiredSessions :one
+const deleteExpiredSessions = `-- name: DeleteExpiredSessions :one
 WITH due AS MATERIALIZED (
     SELECT s.id
     FROM session AS s
@@ -164,7 +175,7 @@ type DeleteExpiredSessionsRow struct {
 // batch_size rows of each table that refers to them, whose grants may go on without a session, and deletes the sessions to which nothing
 // refers any more. Repeat it until both counts are 0. It skips rows that are locked.
 func (q *Queries) DeleteExpiredSessions(ctx context.Context, batchSize int32) (DeleteExpiredSessionsRow, error) {
-	row := q.db.QueryRow(ctx, DeleteExpiredSessions, batchSize)
+	row := q.db.QueryRow(ctx, deleteExpiredSessions, batchSize)
 	var i DeleteExpiredSessionsRow
 	err := row.Scan(&i.Deleted, &i.Detached)
 	if err != nil {
@@ -173,7 +184,7 @@ func (q *Queries) DeleteExpiredSessions(ctx context.Context, batchSize int32) (D
 	return i, err
 }
 
-const EndSession = `-- name: EndSession :one
+const endSession = `-- name: EndSession :one
 SELECT noted(
         (CASE WHEN e.sessions > 0 THEN 'ended' WHEN s.id IS NOT NULL THEN settled('revoked') ELSE 'unknown' END)::outcome,
         'EndSession', of_user => s.user_id, of_session => s.id
@@ -195,7 +206,7 @@ type EndSessionRow struct {
 //   - revoked: the session had been ended before, or has expired and is being deleted
 //   - unknown: there is no such session
 func (q *Queries) EndSession(ctx context.Context, id SessionID) (EndSessionRow, error) {
-	row := q.db.QueryRow(ctx, EndSession, id)
+	row := q.db.QueryRow(ctx, endSession, id)
 	var i EndSessionRow
 	err := row.Scan(&i.Outcome, &i.UserID)
 	if err != nil {
@@ -204,7 +215,7 @@ func (q *Queries) EndSession(ctx context.Context, id SessionID) (EndSessionRow, 
 	return i, err
 }
 
-const EndUserSessions = `-- name: EndUserSessions :one
+const endUserSessions = `-- name: EndUserSessions :one
 WITH owner AS MATERIALIZED (
     UPDATE "user" AS u
     SET sessions_epoch = u.sessions_epoch + 1, updated_at = now()
@@ -228,8 +239,10 @@ LEFT JOIN kept AS k ON true
 `
 
 type EndUserSessionsParams struct {
+	// The user.
 	UserID UserID
-	Keep   *SessionID
+	// The session that goes on; nil for none.
+	Keep *SessionID
 }
 
 type EndUserSessionsRow struct {
@@ -242,7 +255,7 @@ type EndUserSessionsRow struct {
 //   - ended: the sessions are over; sessions says how many had not been ended before
 //   - unknown: there is no such user
 func (q *Queries) EndUserSessions(ctx context.Context, arg EndUserSessionsParams) (EndUserSessionsRow, error) {
-	row := q.db.QueryRow(ctx, EndUserSessions, arg.UserID, arg.Keep)
+	row := q.db.QueryRow(ctx, endUserSessions, arg.UserID, arg.Keep)
 	var i EndUserSessionsRow
 	err := row.Scan(&i.Outcome, &i.Sessions)
 	if err != nil {
@@ -251,7 +264,7 @@ func (q *Queries) EndUserSessions(ctx context.Context, arg EndUserSessionsParams
 	return i, err
 }
 
-const ExtendSession = `-- name: ExtendSession :one
+const extendSession = `-- name: ExtendSession :one
 WITH target AS MATERIALIZED (
     SELECT s.id, least(deadline($1::interval, NULL, 'Lifetime'), s.created_at + $2::interval) AS extended_to
     FROM session AS s
@@ -280,10 +293,14 @@ LEFT JOIN answer AS w ON true
 `
 
 type ExtendSessionParams struct {
-	Lifetime    time.Duration
+	// The session.
+	ID SessionID
+	// How long it lasts from now.
+	Lifetime time.Duration
+	// How long the session lasts from its beginning at most; nil for no such bound.
 	MaxLifetime *time.Duration
-	ID          SessionID
-	MinGain     time.Duration
+	// Nothing is written if the session would last longer by less than this.
+	MinGain time.Duration
 }
 
 type ExtendSessionRow struct {
@@ -298,7 +315,7 @@ type ExtendSessionRow struct {
 //   - active: the session goes on as it is
 //   - signed_out: there is no such session, or it is not live (login_required)
 func (q *Queries) ExtendSession(ctx context.Context, arg ExtendSessionParams) (ExtendSessionRow, error) {
-	row := q.db.QueryRow(ctx, ExtendSession,
+	row := q.db.QueryRow(ctx, extendSession,
 		arg.Lifetime,
 		arg.MaxLifetime,
 		arg.ID,
@@ -312,7 +329,7 @@ func (q *Queries) ExtendSession(ctx context.Context, arg ExtendSessionParams) (E
 	return i, err
 }
 
-const FindSessionByToken = `-- name: FindSessionByToken :one
+const findSessionByToken = `-- name: FindSessionByToken :one
 SELECT s.id, s.created_at, s.updated_at, s.expires_at, s.token, s.ip_address, s.user_agent, s.user_id, s.user_sessions_epoch, s.ended_at, s.last_seen_at, s.label, s.acr, s.amr, s.auth_time, u.id, u.created_at, u.updated_at, u.name, u.email, u.email_verified, u.image, u.grants_epoch, u.sessions_epoch, u.ended_grants, u.suspended_at, u.deleted_at
 FROM session AS s
 JOIN "user" AS u ON u.id = s.user_id
@@ -326,7 +343,7 @@ type FindSessionByTokenRow struct {
 
 // FindSessionByToken returns a live session by the digest of its cookie, and its user. Zero rows: there is no such session, or it is not live.
 func (q *Queries) FindSessionByToken(ctx context.Context, argToken token.Digest) (FindSessionByTokenRow, error) {
-	row := q.db.QueryRow(ctx, FindSessionByToken, argToken)
+	row := q.db.QueryRow(ctx, findSessionByToken, argToken)
 	var i FindSessionByTokenRow
 	err := row.Scan(
 		&i.Session.ID,
@@ -363,7 +380,7 @@ func (q *Queries) FindSessionByToken(ctx context.Context, argToken token.Digest)
 	return i, err
 }
 
-const GetSession = `-- name: GetSession :one
+const getSession = `-- name: GetSession :one
 SELECT s.id, s.created_at, s.updated_at, s.expires_at, s.token, s.ip_address, s.user_agent, s.user_id, s.user_sessions_epoch, s.ended_at, s.last_seen_at, s.label, s.acr, s.amr, s.auth_time
 FROM session AS s
 WHERE s.id = $1::session_id
@@ -371,7 +388,7 @@ WHERE s.id = $1::session_id
 
 // GetSession returns one session in any state. Zero rows: there is no such session.
 func (q *Queries) GetSession(ctx context.Context, id SessionID) (Session, error) {
-	row := q.db.QueryRow(ctx, GetSession, id)
+	row := q.db.QueryRow(ctx, getSession, id)
 	var i Session
 	err := row.Scan(
 		&i.ID,
@@ -396,7 +413,7 @@ func (q *Queries) GetSession(ctx context.Context, id SessionID) (Session, error)
 	return i, err
 }
 
-const ListUserSessions = `-- name: ListUserSessions :many
+const listUserSessions = `-- name: ListUserSessions :many
 SELECT s.id, s.created_at, s.updated_at, s.expires_at, s.token, s.ip_address, s.user_agent, s.user_id, s.user_sessions_epoch, s.ended_at, s.last_seen_at, s.label, s.acr, s.amr, s.auth_time
 FROM session AS s
 JOIN "user" AS u ON u.id = s.user_id
@@ -408,16 +425,20 @@ LIMIT $4::integer
 `
 
 type ListUserSessionsParams struct {
-	UserID         UserID
+	// The user.
+	UserID UserID
+	// Where the page begins: created_at of the last row of the page before, or the zero time.
 	AfterCreatedAt time.Time
-	AfterID        SessionID
-	PageSize       int32
+	// Where the page begins: the id of the last row of the page before, or the empty one.
+	AfterID SessionID
+	// How many rows at most.
+	PageSize int32
 }
 
 // ListUserSessions returns a page of a user's live sessions, oldest first. Begin with the zero time and the empty id; for the next page pass
 // created_at and id of the last row.
 func (q *Queries) ListUserSessions(ctx context.Context, arg ListUserSessionsParams) ([]Session, error) {
-	rows, err := q.db.Query(ctx, ListUserSessions,
+	rows, err := q.db.Query(ctx, listUserSessions,
 		arg.UserID,
 		arg.AfterCreatedAt,
 		arg.AfterID,
@@ -457,7 +478,7 @@ func (q *Queries) ListUserSessions(ctx context.Context, arg ListUserSessionsPara
 	return items, nil
 }
 
-const MarkEndedSessions = `-- name: MarkEndedSessions :one
+const markEndedSessions = `-- name: MarkEndedSessions :one
 WITH page AS MATERIALIZED (
     SELECT p.id
     FROM session AS p
@@ -489,7 +510,9 @@ LEFT JOIN last AS l ON true
 `
 
 type MarkEndedSessionsParams struct {
-	AfterID  SessionID
+	// Where the page begins: the id of the last row of the page before, or the empty one.
+	AfterID SessionID
+	// How many rows at most.
 	PageSize int32
 }
 
@@ -502,7 +525,7 @@ type MarkEndedSessionsRow struct {
 // looks at page_size sessions in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL
 // when no session is left. It skips rows that are locked.
 func (q *Queries) MarkEndedSessions(ctx context.Context, arg MarkEndedSessionsParams) (MarkEndedSessionsRow, error) {
-	row := q.db.QueryRow(ctx, MarkEndedSessions, arg.AfterID, arg.PageSize)
+	row := q.db.QueryRow(ctx, markEndedSessions, arg.AfterID, arg.PageSize)
 	var i MarkEndedSessionsRow
 	err := row.Scan(&i.Marked, &i.LastID)
 	if err != nil {
@@ -511,7 +534,7 @@ func (q *Queries) MarkEndedSessions(ctx context.Context, arg MarkEndedSessionsPa
 	return i, err
 }
 
-const ReauthenticateSession = `-- name: ReauthenticateSession :one
+const reauthenticateSession = `-- name: ReauthenticateSession :one
 WITH authenticated AS (
     UPDATE session AS s
     SET token = coalesce($1::token_digest, s.token), acr = $2::text, amr = $3::text[],
@@ -526,11 +549,16 @@ LEFT JOIN authenticated AS a ON true
 `
 
 type ReauthenticateSessionParams struct {
-	Token  *token.Digest
-	ACR    *string
-	AMR    []string
-	ID     SessionID
+	// The session.
+	ID SessionID
+	// The digest of the token that takes the place of the session's; nil leaves it.
+	Token *token.Digest
+	// The user.
 	UserID UserID
+	// The authentication context class in which the user has authenticated; nil if there is none to tell.
+	ACR *string
+	// The methods by which the user has authenticated (RFC 8176).
+	AMR []string
 }
 
 type ReauthenticateSessionRow struct {
@@ -543,7 +571,7 @@ type ReauthenticateSessionRow struct {
 //   - authenticated: the session has a new auth_time, acr and amr
 //   - signed_out: there is no such session of the user, or it is not live (login_required)
 func (q *Queries) ReauthenticateSession(ctx context.Context, arg ReauthenticateSessionParams) (ReauthenticateSessionRow, error) {
-	row := q.db.QueryRow(ctx, ReauthenticateSession,
+	row := q.db.QueryRow(ctx, reauthenticateSession,
 		arg.Token,
 		arg.ACR,
 		arg.AMR,

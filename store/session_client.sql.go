@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-const ClaimLogoutDeliveries = `-- name: ClaimLogoutDeliveries :many
+const claimLogoutDeliveries = `-- name: ClaimLogoutDeliveries :many
 WITH due AS MATERIALIZED (
     SELECT k.id, c.backchannel_logout_uri::text AS backchannel_logout_uri
     FROM session_client AS k
@@ -33,8 +33,10 @@ FROM claimed AS w
 `
 
 type ClaimLogoutDeliveriesParams struct {
-	PageSize      int32
+	// For how long nobody else gets the same deliveries.
 	LeaseLifetime time.Duration
+	// How many rows at most.
+	PageSize int32
 }
 
 type ClaimLogoutDeliveriesRow struct {
@@ -54,7 +56,7 @@ type ClaimLogoutDeliveriesRow struct {
 // A client is told while it has a backchannel_logout_uri, if it is disabled as well. A deleted client is not told. Nobody is told of a
 // session that is live, if its end was undone.
 func (q *Queries) ClaimLogoutDeliveries(ctx context.Context, arg ClaimLogoutDeliveriesParams) ([]ClaimLogoutDeliveriesRow, error) {
-	rows, err := q.db.Query(ctx, ClaimLogoutDeliveries, arg.PageSize, arg.LeaseLifetime)
+	rows, err := q.db.Query(ctx, claimLogoutDeliveries, arg.PageSize, arg.LeaseLifetime)
 	if err != nil {
 		return nil, fmt.Errorf("query ClaimLogoutDeliveries: %w", err)
 	}
@@ -81,7 +83,7 @@ func (q *Queries) ClaimLogoutDeliveries(ctx context.Context, arg ClaimLogoutDeli
 	return items, nil
 }
 
-const FinishLogoutDelivery = `-- name: FinishLogoutDelivery :one
+const finishLogoutDelivery = `-- name: FinishLogoutDelivery :one
 WITH finished AS (
     UPDATE session_client AS k
     SET attempts = k.attempts + 1, lease_expires_at = NULL,
@@ -103,11 +105,16 @@ LEFT JOIN finished AS f ON true
 `
 
 type FinishLogoutDeliveryParams struct {
-	ID          SessionClientID
-	Lease       string
-	Delivered   bool
+	// The delivery, as ClaimLogoutDeliveries names it.
+	ID SessionClientID
+	// The lease of ClaimLogoutDeliveries.
+	Lease string
+	// How many attempts are allowed.
 	MaxAttempts int32
-	BackOff     time.Duration
+	// How long to wait before the next attempt.
+	BackOff time.Duration
+	// Whether the client has taken the logout token.
+	Delivered bool
 }
 
 type FinishLogoutDeliveryRow struct {
@@ -125,7 +132,7 @@ type FinishLogoutDeliveryRow struct {
 //   - superseded: the lease is not that of the last claim: another worker is at it, or was; nothing changes
 //   - unknown: there is no such delivery; it was collected
 func (q *Queries) FinishLogoutDelivery(ctx context.Context, arg FinishLogoutDeliveryParams) (FinishLogoutDeliveryRow, error) {
-	row := q.db.QueryRow(ctx, FinishLogoutDelivery,
+	row := q.db.QueryRow(ctx, finishLogoutDelivery,
 		arg.ID,
 		arg.Lease,
 		arg.Delivered,
@@ -140,7 +147,7 @@ func (q *Queries) FinishLogoutDelivery(ctx context.Context, arg FinishLogoutDeli
 	return i, err
 }
 
-const ListSessionClients = `-- name: ListSessionClients :many
+const listSessionClients = `-- name: ListSessionClients :many
 SELECT k.id, k.created_at, k.updated_at, k.session_id, k.client_id, k.user_id, k.sub, k.sid, k.due_at, k.attempts, k.lease, k.lease_expires_at, k.told_at, k.abandoned_at
 FROM session_client AS k
 WHERE k.session_id = $1::session_id
@@ -150,7 +157,7 @@ ORDER BY k.created_at, k.id
 // ListSessionClients lists the clients that know a session, in the order in which they came to know it: those to notify when it ends (OpenID
 // Connect Back-Channel Logout 1.0; Front-Channel Logout 1.0). It works for a session that is deleted, too, while a client has to be notified.
 func (q *Queries) ListSessionClients(ctx context.Context, sessionID SessionID) ([]SessionClient, error) {
-	rows, err := q.db.Query(ctx, ListSessionClients, sessionID)
+	rows, err := q.db.Query(ctx, listSessionClients, sessionID)
 	if err != nil {
 		return nil, fmt.Errorf("query ListSessionClients: %w", err)
 	}
@@ -184,7 +191,7 @@ func (q *Queries) ListSessionClients(ctx context.Context, sessionID SessionID) (
 	return items, nil
 }
 
-const SweepSessionClients = `-- name: SweepSessionClients :one
+const sweepSessionClients = `-- name: SweepSessionClients :one
 WITH page AS MATERIALIZED (
     SELECT p.id
     FROM session_client AS p
@@ -228,9 +235,12 @@ LEFT JOIN last AS l ON true
 `
 
 type SweepSessionClientsParams struct {
-	AfterID   SessionClientID
-	PageSize  int32
+	// For how long what is over is kept.
 	Retention time.Duration
+	// Where the page begins: the id of the last row of the page before, or the empty one.
+	AfterID SessionClientID
+	// How many rows at most.
+	PageSize int32
 }
 
 type SweepSessionClientsRow struct {
@@ -244,7 +254,7 @@ type SweepSessionClientsRow struct {
 // order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL when no row is left. It skips
 // rows that are locked.
 func (q *Queries) SweepSessionClients(ctx context.Context, arg SweepSessionClientsParams) (SweepSessionClientsRow, error) {
-	row := q.db.QueryRow(ctx, SweepSessionClients, arg.AfterID, arg.PageSize, arg.Retention)
+	row := q.db.QueryRow(ctx, sweepSessionClients, arg.AfterID, arg.PageSize, arg.Retention)
 	var i SweepSessionClientsRow
 	err := row.Scan(&i.Due, &i.Deleted, &i.LastID)
 	if err != nil {

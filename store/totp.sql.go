@@ -8,7 +8,7 @@ import (
 	"fmt"
 )
 
-const CreateTOTP = `-- name: CreateTOTP :one
+const createTOTP = `-- name: CreateTOTP :one
 WITH owner AS MATERIALIZED (
     SELECT u.id, coalesce(user_refusal(u), 'created')::outcome AS outcome
     FROM "user" AS u
@@ -34,14 +34,22 @@ LEFT JOIN created AS n ON true
 `
 
 type CreateTOTPParams struct {
-	UserID    UserID
-	ID        TOTPID
-	Name      *string
-	Secret    string
+	// The id of what is stored. Make it once, and keep it for retries of the call.
+	ID TOTPID
+	// The user.
+	UserID UserID
+	// What the user calls the app.
+	Name *string
+	// The shared secret, encrypted by the caller.
+	Secret string
+	// The hash function of the HMAC.
 	Algorithm *string
-	Digits    *int32
-	Period    *int32
-	LastStep  *int64
+	// How many digits a code has.
+	Digits *int32
+	// How many seconds a time step lasts.
+	Period *int32
+	// The highest time step of which a code was accepted; NULL if none was.
+	LastStep *int64
 }
 
 // CreateTOTP stores the secret of an authenticator app (RFC 6238). secret is ciphertext: the caller encrypts it first. Store it once the
@@ -52,7 +60,7 @@ type CreateTOTPParams struct {
 //   - suspended: the user is suspended (access_denied)
 //   - taken: the id belongs to another one, or the same call was made before; call again with a new one
 func (q *Queries) CreateTOTP(ctx context.Context, arg CreateTOTPParams) (Outcome, error) {
-	row := q.db.QueryRow(ctx, CreateTOTP,
+	row := q.db.QueryRow(ctx, createTOTP,
 		arg.UserID,
 		arg.ID,
 		arg.Name,
@@ -70,7 +78,7 @@ func (q *Queries) CreateTOTP(ctx context.Context, arg CreateTOTPParams) (Outcome
 	return outcome, err
 }
 
-const DeleteTOTP = `-- name: DeleteTOTP :one
+const deleteTOTP = `-- name: DeleteTOTP :one
 WITH deleted AS (
     DELETE FROM totp AS o
     WHERE o.id = $2::totp_id AND o.user_id = $1::user_id
@@ -84,15 +92,17 @@ FROM (VALUES (true)) AS one (n)
 `
 
 type DeleteTOTPParams struct {
+	// The generator.
+	ID TOTPID
+	// The user.
 	UserID UserID
-	ID     TOTPID
 }
 
 // DeleteTOTP deletes an authenticator app of a user.
 //   - deleted: the secret is gone
 //   - unknown: the user has no such authenticator app
 func (q *Queries) DeleteTOTP(ctx context.Context, arg DeleteTOTPParams) (Outcome, error) {
-	row := q.db.QueryRow(ctx, DeleteTOTP, arg.UserID, arg.ID)
+	row := q.db.QueryRow(ctx, deleteTOTP, arg.UserID, arg.ID)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {
@@ -101,7 +111,7 @@ func (q *Queries) DeleteTOTP(ctx context.Context, arg DeleteTOTPParams) (Outcome
 	return outcome, err
 }
 
-const ListUserTOTPs = `-- name: ListUserTOTPs :many
+const listUserTOTPs = `-- name: ListUserTOTPs :many
 SELECT o.id, o.created_at, o.updated_at, o.user_id, o.name, o.secret, o.algorithm, o.digits, o.period, o.last_step, o.last_used_at
 FROM totp AS o
 WHERE o.user_id = $1::user_id
@@ -110,7 +120,7 @@ ORDER BY o.created_at, o.id
 
 // ListUserTOTPs lists the authenticator apps of a user, oldest first.
 func (q *Queries) ListUserTOTPs(ctx context.Context, userID UserID) ([]TOTP, error) {
-	rows, err := q.db.Query(ctx, ListUserTOTPs, userID)
+	rows, err := q.db.Query(ctx, listUserTOTPs, userID)
 	if err != nil {
 		return nil, fmt.Errorf("query ListUserTOTPs: %w", err)
 	}
@@ -141,7 +151,7 @@ func (q *Queries) ListUserTOTPs(ctx context.Context, userID UserID) ([]TOTP, err
 	return items, nil
 }
 
-const UseTOTP = `-- name: UseTOTP :one
+const useTOTP = `-- name: UseTOTP :one
 WITH presented AS MATERIALIZED (
     SELECT o.id, f.highest,
         coalesce(
@@ -172,10 +182,14 @@ LEFT JOIN presented AS x ON true
 `
 
 type UseTOTPParams struct {
-	UserID    UserID
+	// The generator.
+	ID TOTPID
+	// The user.
+	UserID UserID
+	// The time steps that the code fits, newest first.
+	Steps []int64
+	// The network address of who asks, for the security event; nil if it is not known.
 	IPAddress *string
-	Steps     []int64
-	ID        TOTPID
 }
 
 // UseTOTP accepts a code of an authenticator app once (RFC 6238, section 5.2). The caller holds the secret, so it compares the code. Count
@@ -191,7 +205,7 @@ type UseTOTPParams struct {
 //
 // Run this call on the pool: a transaction that is rolled back would forget the step.
 func (q *Queries) UseTOTP(ctx context.Context, arg UseTOTPParams) (Outcome, error) {
-	row := q.db.QueryRow(ctx, UseTOTP,
+	row := q.db.QueryRow(ctx, useTOTP,
 		arg.UserID,
 		arg.IPAddress,
 		arg.Steps,

@@ -9,23 +9,28 @@ import (
 	"time"
 )
 
-const CreateUser = `-- name: CreateUser :one
+const createUser = `-- name: CreateUser :one
 INSERT INTO "user" (id, name, email, email_verified, image)
 VALUES ($1::user_id, $2::text, $3::text, $4::boolean, $5::text)
 RETURNING id, created_at, updated_at, name, email, email_verified, image, grants_epoch, sessions_epoch, ended_grants, suspended_at, deleted_at
 `
 
 type CreateUserParams struct {
-	ID            UserID
-	Name          string
-	Email         *string
+	// The user.
+	ID UserID
+	// Display name.
+	Name string
+	// E-mail address, unique without regard to ASCII case; NULL if the user has none.
+	Email *string
+	// Whether the user has proven to own the address.
 	EmailVerified bool
-	Image         *string
+	// URL of a picture.
+	Image *string
 }
 
 // CreateUser registers a user. If the e-mail address is taken, whatever its ASCII case, it violates user_email_uidx.
 func (q *Queries) CreateUser(ctx context.Context, arg CreateUserParams) (User, error) {
-	row := q.db.QueryRow(ctx, CreateUser,
+	row := q.db.QueryRow(ctx, createUser,
 		arg.ID,
 		arg.Name,
 		arg.Email,
@@ -53,7 +58,7 @@ func (q *Queries) CreateUser(ctx context.Context, arg CreateUserParams) (User, e
 	return i, err
 }
 
-const DeleteUser = `-- name: DeleteUser :one
+const deleteUser = `-- name: DeleteUser :one
 WITH deleted AS MATERIALIZED (
     UPDATE "user" AS u
     SET deleted_at = now(), suspended_at = coalesce(u.suspended_at, now()), grants_epoch = u.grants_epoch + 1,
@@ -87,7 +92,7 @@ type DeleteUserRow struct {
 //   - deleted: the user is deleted; sessions says how many sessions had not been ended before
 //   - unknown: there is no such user
 func (q *Queries) DeleteUser(ctx context.Context, id UserID) (DeleteUserRow, error) {
-	row := q.db.QueryRow(ctx, DeleteUser, id)
+	row := q.db.QueryRow(ctx, deleteUser, id)
 	var i DeleteUserRow
 	err := row.Scan(&i.Outcome, &i.Sessions)
 	if err != nil {
@@ -96,7 +101,7 @@ func (q *Queries) DeleteUser(ctx context.Context, id UserID) (DeleteUserRow, err
 	return i, err
 }
 
-const EraseDeletedUsers = `-- name: EraseDeletedUsers :one
+const eraseDeletedUsers = `-- name: EraseDeletedUsers :one
 WITH page AS MATERIALIZED (
     SELECT p.id, p.deleted_at
     FROM "user" AS p
@@ -215,8 +220,10 @@ LEFT JOIN last_of_page AS l ON true
 `
 
 type EraseDeletedUsersParams struct {
+	// Where the batch begins: last_deleted_at of the call before, or the zero time.
 	AfterDeletedAt time.Time
-	BatchSize      int32
+	// How many rows at most.
+	BatchSize int32
 }
 
 type EraseDeletedUsersRow struct {
@@ -231,7 +238,7 @@ type EraseDeletedUsersRow struct {
 // sessions are left to the calls that collect those. Begin with the zero time as after_deleted_at and go on with last_deleted_at, which is
 // NULL when no user is left. It skips rows that are locked.
 func (q *Queries) EraseDeletedUsers(ctx context.Context, arg EraseDeletedUsersParams) (EraseDeletedUsersRow, error) {
-	row := q.db.QueryRow(ctx, EraseDeletedUsers, arg.AfterDeletedAt, arg.BatchSize)
+	row := q.db.QueryRow(ctx, eraseDeletedUsers, arg.AfterDeletedAt, arg.BatchSize)
 	var i EraseDeletedUsersRow
 	err := row.Scan(&i.Deleted, &i.Cleared, &i.LastDeletedAt)
 	if err != nil {
@@ -240,7 +247,7 @@ func (q *Queries) EraseDeletedUsers(ctx context.Context, arg EraseDeletedUsersPa
 	return i, err
 }
 
-const FindUserByEmail = `-- name: FindUserByEmail :one
+const findUserByEmail = `-- name: FindUserByEmail :one
 SELECT u.id, u.created_at, u.updated_at, u.name, u.email, u.email_verified, u.image, u.grants_epoch, u.sessions_epoch, u.ended_grants, u.suspended_at, u.deleted_at
 FROM "user" AS u
 WHERE lower(u.email COLLATE "C") = lower(($1::text) COLLATE "C")
@@ -248,7 +255,7 @@ WHERE lower(u.email COLLATE "C") = lower(($1::text) COLLATE "C")
 
 // FindUserByEmail returns the user who has an e-mail address. ASCII case is ignored. Zero rows: nobody has it.
 func (q *Queries) FindUserByEmail(ctx context.Context, email string) (User, error) {
-	row := q.db.QueryRow(ctx, FindUserByEmail, email)
+	row := q.db.QueryRow(ctx, findUserByEmail, email)
 	var i User
 	err := row.Scan(
 		&i.ID,
@@ -270,7 +277,7 @@ func (q *Queries) FindUserByEmail(ctx context.Context, email string) (User, erro
 	return i, err
 }
 
-const GetUser = `-- name: GetUser :one
+const getUser = `-- name: GetUser :one
 SELECT u.id, u.created_at, u.updated_at, u.name, u.email, u.email_verified, u.image, u.grants_epoch, u.sessions_epoch, u.ended_grants, u.suspended_at, u.deleted_at
 FROM "user" AS u
 WHERE u.id = $1::user_id AND u.deleted_at IS NULL
@@ -278,7 +285,7 @@ WHERE u.id = $1::user_id AND u.deleted_at IS NULL
 
 // GetUser returns one user, suspended or not. Zero rows: there is no such user, or the user is deleted.
 func (q *Queries) GetUser(ctx context.Context, id UserID) (User, error) {
-	row := q.db.QueryRow(ctx, GetUser, id)
+	row := q.db.QueryRow(ctx, getUser, id)
 	var i User
 	err := row.Scan(
 		&i.ID,
@@ -300,7 +307,7 @@ func (q *Queries) GetUser(ctx context.Context, id UserID) (User, error) {
 	return i, err
 }
 
-const ListUsers = `-- name: ListUsers :many
+const listUsers = `-- name: ListUsers :many
 SELECT u.id, u.created_at, u.updated_at, u.name, u.email, u.email_verified, u.image, u.grants_epoch, u.sessions_epoch, u.ended_grants, u.suspended_at, u.deleted_at
 FROM "user" AS u
 WHERE (u.created_at, u.id) > ($1::timestamptz, $2::user_id) AND u.deleted_at IS NULL
@@ -309,15 +316,18 @@ LIMIT $3::integer
 `
 
 type ListUsersParams struct {
+	// Where the page begins: created_at of the last row of the page before, or the zero time.
 	AfterCreatedAt time.Time
-	AfterID        UserID
-	PageSize       int32
+	// Where the page begins: the id of the last row of the page before, or the empty one.
+	AfterID UserID
+	// How many rows at most.
+	PageSize int32
 }
 
 // ListUsers returns a page of all users, oldest first. Begin with the zero time and the empty id; for the next page pass created_at and id
 // of the last row.
 func (q *Queries) ListUsers(ctx context.Context, arg ListUsersParams) ([]User, error) {
-	rows, err := q.db.Query(ctx, ListUsers, arg.AfterCreatedAt, arg.AfterID, arg.PageSize)
+	rows, err := q.db.Query(ctx, listUsers, arg.AfterCreatedAt, arg.AfterID, arg.PageSize)
 	if err != nil {
 		return nil, fmt.Errorf("query ListUsers: %w", err)
 	}
@@ -349,7 +359,7 @@ func (q *Queries) ListUsers(ctx context.Context, arg ListUsersParams) ([]User, e
 	return items, nil
 }
 
-const ReinstateUser = `-- name: ReinstateUser :one
+const reinstateUser = `-- name: ReinstateUser :one
 WITH reinstated AS (
     UPDATE "user" AS u
     SET suspended_at = NULL, grants_epoch = u.grants_epoch + 1, sessions_epoch = u.sessions_epoch + 1, ended_grants = '{}', updated_at = now()
@@ -368,7 +378,7 @@ LEFT JOIN reinstated AS n ON true
 //   - retried: the user is not suspended
 //   - unknown: there is no such user
 func (q *Queries) ReinstateUser(ctx context.Context, id UserID) (Outcome, error) {
-	row := q.db.QueryRow(ctx, ReinstateUser, id)
+	row := q.db.QueryRow(ctx, reinstateUser, id)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {
@@ -377,7 +387,7 @@ func (q *Queries) ReinstateUser(ctx context.Context, id UserID) (Outcome, error)
 	return outcome, err
 }
 
-const SuspendUser = `-- name: SuspendUser :one
+const suspendUser = `-- name: SuspendUser :one
 WITH suspended AS MATERIALIZED (
     UPDATE "user" AS u
     SET suspended_at = now(), grants_epoch = u.grants_epoch + 1, sessions_epoch = u.sessions_epoch + 1, ended_grants = '{}', updated_at = now()
@@ -402,7 +412,7 @@ type SuspendUserRow struct {
 //   - revoked: the user had been suspended before
 //   - unknown: there is no such user
 func (q *Queries) SuspendUser(ctx context.Context, id UserID) (SuspendUserRow, error) {
-	row := q.db.QueryRow(ctx, SuspendUser, id)
+	row := q.db.QueryRow(ctx, suspendUser, id)
 	var i SuspendUserRow
 	err := row.Scan(&i.Outcome, &i.Sessions)
 	if err != nil {
@@ -411,7 +421,7 @@ func (q *Queries) SuspendUser(ctx context.Context, id UserID) (SuspendUserRow, e
 	return i, err
 }
 
-const UpdateUser = `-- name: UpdateUser :one
+const updateUser = `-- name: UpdateUser :one
 UPDATE "user" AS u
 SET name = coalesce($1::text, u.name),
     email = CASE WHEN $2::boolean THEN NULL ELSE coalesce($3::text, u.email) END,
@@ -427,19 +437,26 @@ RETURNING u.id, u.created_at, u.updated_at, u.name, u.email, u.email_verified, u
 `
 
 type UpdateUserParams struct {
-	Name          *string
-	RemoveEmail   bool
-	Email         *string
+	// The user.
+	ID UserID
+	// Display name.
+	Name *string
+	// E-mail address, unique without regard to ASCII case; NULL if the user has none.
+	Email *string
+	// Whether the user has proven to own the address.
 	EmailVerified *bool
-	RemoveImage   bool
-	Image         *string
-	ID            UserID
+	// URL of a picture.
+	Image *string
+	// Whether the user has no e-mail address from now on.
+	RemoveEmail bool
+	// Whether the user has no image from now on.
+	RemoveImage bool
 }
 
 // UpdateUser changes the fields that are not nil. remove_email and remove_image set the address and the picture to NULL. A new address is
 // unverified unless email_verified says otherwise. Zero rows: there is no such user, or the user is deleted.
 func (q *Queries) UpdateUser(ctx context.Context, arg UpdateUserParams) (User, error) {
-	row := q.db.QueryRow(ctx, UpdateUser,
+	row := q.db.QueryRow(ctx, updateUser,
 		arg.Name,
 		arg.RemoveEmail,
 		arg.Email,

@@ -8,7 +8,7 @@ import (
 	"fmt"
 )
 
-const DeleteExpiredVerifications = `-- name: DeleteExpiredVerifications :execrows
+const deleteExpiredVerifications = `-- name: DeleteExpiredVerifications :execrows
 WITH due AS MATERIALIZED (
     SELECT v.id
     FROM verification AS v
@@ -23,7 +23,7 @@ WHERE v.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 
 // DeleteExpiredVerifications deletes up to batch_size values that have expired, and returns how many.
 func (q *Queries) DeleteExpiredVerifications(ctx context.Context, batchSize int32) (int64, error) {
-	result, err := q.db.Exec(ctx, DeleteExpiredVerifications, batchSize)
+	result, err := q.db.Exec(ctx, deleteExpiredVerifications, batchSize)
 	if err != nil {
 		return 0, fmt.Errorf("query DeleteExpiredVerifications: %w", err)
 	}

@@ -141,6 +141,7 @@ func TestRequestsCostWhatTheDocumentationSays(t *testing.T) {
 	own := map[string]func(){
 		"push":                     func() { c.post("/par", c.request()) },
 		"authorize":                func() { c.code() },
+		"refused authorize":        func() { s.authorize(c.request(func(f url.Values) { f.Set("max_age", "x") })) },
 		"replayed code":            func() { c.redeem(replayed) },
 		"refresh_token":            func() { c.refresh(tokens.str("refresh_token")) },
 		"introspection of its own": func() { c.introspect(tokens.str("access_token")) },

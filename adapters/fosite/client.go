@@ -270,14 +270,18 @@ func (s *Store) clientAuthentication(config *fosite.Config) fosite.ClientAuthent
 		c, err := library.DefaultClientAuthenticationStrategy(ctx, r, form)
 		switch {
 		case err == nil:
-			return c, nil
 		case errors.Is(err, ErrStore):
-			return nil, fosite.ErrServerError.WithWrap(err)
+			err = fosite.ErrServerError.WithWrap(err)
 		case errors.Is(err, fosite.ErrInvalidRequest), !errors.As(err, new(*fosite.RFC6749Error)): // an assertion that has expired is the latter
-			return nil, fosite.ErrInvalidClient.WithHint(fosite.ErrorToRFC6749Error(err).HintField).WithWrap(err)
-		default:
+			err = fosite.ErrInvalidClient.WithHint(fosite.ErrorToRFC6749Error(err).HintField).WithWrap(err)
+		}
+		if x := exchangeFrom(ctx); x != nil {
+			x.asked, x.nobody = true, err
+		}
+		if err != nil {
 			return nil, err
 		}
+		return c, nil
 	}
 }
 

@@ -67,6 +67,7 @@
 // revocation ends the grant twice.
 //
 //	authorize                   GetClient, GrantAuthorization
+//	refused authorize           GetClient, CheckAuthorizationRequest
 //	push                        GetClient, AuthenticateClient, CreateAuthorization
 //	authorize what was pushed   FindAuthorizationByRequestURI, GetClient, ApproveAuthorization
 //	authorization_code          GetClient, AuthenticateClient, FindAuthorizationByCode, RedeemAuthorizationCode
@@ -82,8 +83,10 @@
 // # What the losers are told
 //
 // A [Provider] answers invalid_grant to all parallel redemptions and refreshes but one, as it does to a later one, and server_error to a
-// fault of the database. It also lets clients authenticate at introspection as they are registered. Without it the answers are the library's
-// own:
+// fault of the database. It also lets clients authenticate at introspection as they are registered, and has the client's authentication come
+// first at every endpoint. Every error of an authorization request goes to the client, in the response mode that it asked for, if the store
+// finds the redirect URI among the client's. A parameter that comes twice is refused, and so are a resource, authorization_details, and a
+// request object without openid. Without it the answers are the library's own:
 //
 //   - A redemption that loses is told server_error, 500, as is every other refusal that comes with Commit.
 //   - A refresh that loses is told invalid_request, 400. So is reuse that is found out by Commit, which it is with Options.SuccessorKeys.
@@ -92,12 +95,20 @@
 //   - A conflict (SQLSTATE 40001, 40P01) is fosite.ErrSerializationFailure: invalid_request for a refresh, server_error for a redemption. A
 //     Provider answers temporarily_unavailable.
 //   - Introspection takes HTTP Basic or an access token of the caller's, and no key and no client_secret_post.
+//   - An error that comes before the library has looked at the redirect URI is shown to the user as JSON. An error may go to an address that
+//     only resembles a registered loopback one.
+//   - A grant type that isn't served is invalid_request, and so is a missing one, whoever asks. A missing response_type is
+//     unsupported_response_type. A revocation without a token is 200.
+//   - What it has no place for is left aside: a resource, authorization_details, a request object without openid, a parameter that comes
+//     again, a max_age that is no number. At the endpoint of pushed requests it takes the client's secret from the URI.
 //
 // # What the library can't do
 //
 //   - It has no resource parameter (RFC 8707): audience stands for it. An audience is granted as a whole where a request was pushed.
 //   - It has no authorization_details, no sender-constrained tokens and no token exchange. A token that another server has bound to a key is
 //     not found.
+//   - It doesn't say who answers (RFC 9207), nor by which scheme to authenticate (RFC 6749, section 5.2). It has no endpoint for UserInfo,
+//     no discovery and no CORS: a server brings its own.
 //   - It makes a JWT before the code is redeemed, so one for a client with pairwise subjects has no sub until it is refreshed.
 //   - It refuses a refresh where the client has lost one of the granted scopes, and doesn't narrow scopes.
 //   - Revocation ends the whole grant, also by an access token.

@@ -260,7 +260,7 @@ func TestRefusals(t *testing.T) {
 	s := w.serve()
 	c, other := s.register(), s.register()
 	w.wantRedirected(s.authorize(c.request(func(f url.Values) { f.Set("scope", "openid files") })), "invalid_scope")
-	w.wantRedirected(s.authorize(c.request(func(f url.Values) { f.Set("response_type", "token") })), "unsupported_response_type")
+	w.wantRedirected(s.authorize(c.request(func(f url.Values) { f.Set("response_type", "carrier-pigeon") })), "unsupported_response_type")
 	w.wantRedirected(s.authorize(c.request(func(f url.Values) { f.Del("code_challenge"); f.Del("code_challenge_method") })), "invalid_request")
 	wantEqual(t, "another redirect URI", s.authorize(c.request(func(f url.Values) { f.Set("redirect_uri", "https://evil.example/") })).to, url.Values(nil))
 
@@ -284,7 +284,7 @@ func TestRefusals(t *testing.T) {
 	w.ok(err)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	w.want("no client", s.send(r), http.StatusUnauthorized, "invalid_client")
-	w.want("password grant", c.post("/token", url.Values{"grant_type": {"password"}, "username": {"a"}, "password": {"b"}}), http.StatusBadRequest, "invalid_request")
+	w.want("password grant", c.post("/token", url.Values{"grant_type": {"password"}, "username": {"a"}, "password": {"b"}}), http.StatusBadRequest, "unsupported_grant_type")
 
 	tokens := c.login()
 	_, err = w.q.DisableClient(w.ctx, store.ClientID(c.id))

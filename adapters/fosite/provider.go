@@ -3,8 +3,10 @@ package fositedb
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/ory/fosite"
@@ -27,6 +29,8 @@ func Wrap(composed fosite.OAuth2Provider) *Provider { return &Provider{composed}
 type exchange struct {
 	fault  error
 	client *Client               // the latest that was fetched
+	asked  bool                  // the client has been asked to authenticate
+	nobody error                 // and has not done so
 	ended  store.AuthorizationID // the latest that was ended
 }
 
@@ -66,21 +70,44 @@ func (x *exchange) correct(at oautherror.Endpoint, err error) error {
 // NewAuthorizeRequest implements fosite.OAuth2Provider.
 func (p *Provider) NewAuthorizeRequest(ctx context.Context, r *http.Request) (fosite.AuthorizeRequester, error) {
 	return told(ctx, oautherror.Authorization, func(ctx context.Context) (fosite.AuthorizeRequester, error) {
-		return p.OAuth2Provider.NewAuthorizeRequest(ctx, r)
+		request, err := p.OAuth2Provider.NewAuthorizeRequest(ctx, r)
+		if err == nil && !strings.HasPrefix(request.GetID(), pushedPrefix) {
+			err = unservedRequest(r.Form)
+		}
+		if errors.Is(err, fosite.ErrUnsupportedResponseType) && r.Form.Get("response_type") == "" {
+			err = fosite.ErrInvalidRequest.WithHint("The response_type is missing.").WithWrap(err)
+		}
+		if err != nil {
+			p.answerTo(ctx, request, r.Form)
+		}
+		return request, err
 	})
 }
 
 // NewAuthorizeResponse implements fosite.OAuth2Provider.
 func (p *Provider) NewAuthorizeResponse(ctx context.Context, r fosite.AuthorizeRequester, session fosite.Session) (fosite.AuthorizeResponder, error) {
 	return told(ctx, oautherror.Authorization, func(ctx context.Context) (fosite.AuthorizeResponder, error) {
-		return p.OAuth2Provider.NewAuthorizeResponse(ctx, r, session)
+		response, err := p.OAuth2Provider.NewAuthorizeResponse(ctx, r, session)
+		if err != nil && !strings.HasPrefix(r.GetID(), pushedPrefix) {
+			p.answerTo(ctx, r, r.GetRequestForm())
+		}
+		return response, err
 	})
 }
 
-// NewPushedAuthorizeRequest implements fosite.OAuth2Provider.
+// NewPushedAuthorizeRequest implements fosite.OAuth2Provider. The library reads parameters in the URI too, credentials among them.
 func (p *Provider) NewPushedAuthorizeRequest(ctx context.Context, r *http.Request) (fosite.AuthorizeRequester, error) {
 	return told(ctx, oautherror.PushedAuthorization, func(ctx context.Context) (fosite.AuthorizeRequester, error) {
-		return p.OAuth2Provider.NewPushedAuthorizeRequest(ctx, r)
+		if r.Method == http.MethodPost && r.ParseMultipartForm(maxFormMemory) != nil && r.PostForm == nil {
+			return p.OAuth2Provider.NewPushedAuthorizeRequest(ctx, r) // which says so
+		}
+		pushed := r.Clone(ctx)
+		pushed.URL.RawQuery, pushed.Form = "", maps.Clone(r.PostForm)
+		request, err := p.OAuth2Provider.NewPushedAuthorizeRequest(ctx, pushed)
+		if err == nil {
+			err = unservedRequest(pushed.Form)
+		}
+		return request, err
 	})
 }
 
@@ -94,8 +121,36 @@ func (p *Provider) NewPushedAuthorizeResponse(ctx context.Context, r fosite.Auth
 // NewAccessRequest implements fosite.OAuth2Provider.
 func (p *Provider) NewAccessRequest(ctx context.Context, r *http.Request, session fosite.Session) (fosite.AccessRequester, error) {
 	return told(ctx, oautherror.Token, func(ctx context.Context) (fosite.AccessRequester, error) {
-		return p.OAuth2Provider.NewAccessRequest(ctx, r, session)
+		request, err := p.OAuth2Provider.NewAccessRequest(ctx, r, session)
+		if r.Method != http.MethodPost {
+			return request, err
+		}
+		if nobody := p.nobody(ctx, r); nobody != nil && err != nil {
+			return request, nobody
+		}
+		switch {
+		case err == nil, errors.Is(err, fosite.ErrInvalidRequest) && twice(r.PostForm) != nil:
+			err = unserved(r.PostForm)
+		case request == nil && errors.Is(err, fosite.ErrInvalidRequest):
+			err = fosite.ErrUnsupportedGrantType.WithWrap(err)
+		}
+		return request, err
 	})
+}
+
+// nobody is the error for a client that has not authenticated, which comes first (RFC 6749, section 5.2). The library doesn't ask where it
+// finds something else amiss before.
+func (p *Provider) nobody(ctx context.Context, r *http.Request) error {
+	x := exchangeFrom(ctx)
+	if library, ok := p.OAuth2Provider.(authenticator); ok && !x.asked {
+		_, x.nobody = library.AuthenticateClient(ctx, r, r.PostForm)
+		x.asked = true
+	}
+	return x.nobody
+}
+
+type authenticator interface {
+	AuthenticateClient(ctx context.Context, r *http.Request, form url.Values) (fosite.Client, error)
 }
 
 // NewAccessResponse implements fosite.OAuth2Provider.
@@ -108,14 +163,20 @@ func (p *Provider) NewAccessResponse(ctx context.Context, r fosite.AccessRequest
 // NewRevocationRequest implements fosite.OAuth2Provider.
 func (p *Provider) NewRevocationRequest(ctx context.Context, r *http.Request) error {
 	_, err := told(ctx, oautherror.Revocation, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, p.OAuth2Provider.NewRevocationRequest(ctx, r)
+		if r.Method != http.MethodPost || r.ParseMultipartForm(maxFormMemory) != nil && r.PostForm == nil || len(r.PostForm["token"]) == 1 && r.PostForm.Get("token") != "" {
+			return struct{}{}, p.OAuth2Provider.NewRevocationRequest(ctx, r)
+		}
+		if nobody := p.nobody(ctx, r); nobody != nil {
+			return struct{}{}, nobody
+		}
+		return struct{}{}, fosite.ErrInvalidRequest.WithHint("There is no token, or more than one.")
 	})
 	return err
 }
 
 // WriteRevocationResponse implements fosite.OAuth2Provider. The library answers 200 to most errors, also where the token is still live.
 func (p *Provider) WriteRevocationResponse(ctx context.Context, w http.ResponseWriter, err error) {
-	if isFault(err) {
+	if isFault(err) || errors.Is(err, fosite.ErrInvalidClient) { // which it doesn't see where it has a cause
 		p.WriteAccessError(ctx, w, nil, err)
 		return
 	}
@@ -126,14 +187,12 @@ func (p *Provider) WriteRevocationResponse(ctx context.Context, w http.ResponseW
 // they may also do so as they are registered (RFC 7662, section 2.1), public clients excepted.
 func (p *Provider) NewIntrospectionRequest(ctx context.Context, r *http.Request, session fosite.Session) (fosite.IntrospectionResponder, error) {
 	return told(ctx, oautherror.Introspection, func(ctx context.Context) (fosite.IntrospectionResponder, error) {
-		library, ok := p.OAuth2Provider.(interface {
-			AuthenticateClient(ctx context.Context, r *http.Request, form url.Values) (fosite.Client, error)
-		})
+		library, ok := p.OAuth2Provider.(authenticator)
 		if !ok || r.Method != http.MethodPost || fosite.AccessTokenFromRequest(r) != "" {
 			return p.OAuth2Provider.NewIntrospectionRequest(ctx, r, session)
 		}
 		inactive := &fosite.IntrospectionResponse{}
-		if err := r.ParseMultipartForm(1 << 20); err != nil && !errors.Is(err, http.ErrNotMultipart) {
+		if err := r.ParseMultipartForm(maxFormMemory); err != nil && !errors.Is(err, http.ErrNotMultipart) {
 			return inactive, fosite.ErrInvalidRequest.WithWrap(err)
 		}
 		client, err := library.AuthenticateClient(ctx, r, r.PostForm)
@@ -175,6 +234,84 @@ func (p *Provider) IntrospectToken(ctx context.Context, token string, use fosite
 		return r, err
 	})
 	return found, r, err
+}
+
+// maxFormMemory is the library's.
+const maxFormMemory = 1 << 20
+
+// twice refuses a parameter that is given twice, of which the library takes the first (RFC 6749, sections 3.1 and 3.2).
+func twice(form url.Values) error {
+	for name, values := range form {
+		if len(values) > 1 && name != "audience" && name != "resource" {
+			return fosite.ErrInvalidRequest.WithHint("A parameter is given twice.")
+		}
+	}
+	return nil
+}
+
+// unserved refuses what the library would leave aside: a token for less was asked for than it would be good for (RFC 8707, section 2; RFC
+// 9396, section 5).
+func unserved(form url.Values) error {
+	switch {
+	case form.Has("resource"):
+		return &fosite.RFC6749Error{ErrorField: "invalid_target", CodeField: http.StatusBadRequest, DescriptionField: "Name an audience: the parameter resource is not served."}
+	case form.Has("authorization_details"):
+		return &fosite.RFC6749Error{ErrorField: "invalid_authorization_details", CodeField: http.StatusBadRequest, DescriptionField: "authorization_details are not served."}
+	}
+	return twice(form)
+}
+
+// unservedRequest is the same of an authorization request. The library reads request objects where openid is asked for, and leaves them
+// aside otherwise.
+func unservedRequest(form url.Values) error {
+	isOpenID := fosite.Arguments(strings.Fields(form.Get("scope"))).Has("openid")
+	switch {
+	case !isOpenID && form.Get("request") != "":
+		return fosite.ErrRequestNotSupported
+	case !isOpenID && form.Get("request_uri") != "":
+		return fosite.ErrRequestURINotSupported
+	}
+	if age := form.Get("max_age"); age != "" {
+		if n, err := strconv.ParseInt(age, 10, 64); err != nil || n < 0 {
+			return fosite.ErrInvalidRequest.WithHint("max_age is not a number of seconds.")
+		}
+	}
+	return unserved(form)
+}
+
+// answerTo sets where the error of a request goes, and how. The library doesn't know yet where the error comes early, and takes other
+// addresses for the client's own: [store.Queries.CheckAuthorizationRequest] says.
+func (p *Provider) answerTo(ctx context.Context, request fosite.AuthorizeRequester, form url.Values) {
+	library, _ := p.OAuth2Provider.(*fosite.Fosite)
+	ar, ok := request.(*fosite.AuthorizeRequest)
+	if library == nil || !ok || ar.GetClient() == nil || ar.GetClient().GetID() == "" {
+		return
+	}
+	s, ok := library.Store.(*Store)
+	if !ok {
+		return
+	}
+	ar.RedirectURI = nil
+	if len(form["redirect_uri"]) > 1 {
+		return
+	}
+	row, err := s.queries.CheckAuthorizationRequest(ctx, store.CheckAuthorizationRequestParams{
+		ClientID: store.ClientID(ar.GetClient().GetID()), RedirectURI: optional(form.Get("redirect_uri")),
+	})
+	switch {
+	case err != nil:
+		_ = s.fault(ctx, err)
+	case row.RedirectURI != nil:
+		ar.RedirectURI, _ = url.Parse(*row.RedirectURI)
+	}
+	if ar.ResponseMode == fosite.ResponseModeDefault {
+		switch mode := fosite.ResponseModeType(form.Get("response_mode")); {
+		case mode == fosite.ResponseModeFragment, mode == fosite.ResponseModeFormPost:
+			ar.ResponseMode = mode
+		case mode == fosite.ResponseModeDefault && strings.Contains(form.Get("response_type"), "token"):
+			ar.ResponseMode = fosite.ResponseModeFragment // OAuth 2.0 Multiple Response Type Encoding Practices, section 5
+		}
+	}
 }
 
 func isFault(err error) bool {

@@ -270,7 +270,7 @@ func rotateTwice(w *world) error {
 
 func TestRequestsCostWhatTheDocumentationSays(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(w *world) { w.opts.DeviceURL = "https://op.example/device" })
+	w := newWorld(t, open, func(w *world) { w.opts.DeviceURL = "https://op.example/device" })
 	c, resource := w.register(devices, exchanges), w.register()
 	cfg := c.oauth2()
 	verifier := oauth2.GenerateVerifier()
@@ -288,6 +288,14 @@ func TestRequestsCostWhatTheDocumentationSays(t *testing.T) {
 	resource.wantActive(true, jwt) // keys to verify by, once a minute
 	_, device := c.post("/device_authorization", url.Values{"scope": {"calendar"}})
 	pending := strings.TrimPrefix(w.fetch(w.get(authorizeURL)).location, "/login?id=")
+	var own map[string]any
+	managed := func(method string, document map[string]any) {
+		if method == "POST" {
+			_, own, _ = registrar{w, ""}.ask(method, w.issuer+"/register", map[string]any{"redirect_uris": []string{redirectURI}})
+			return
+		}
+		registrar{w, own["registration_access_token"].(string)}.ask(method, own["registration_client_uri"].(string), document)
+	}
 	costs := map[string]func(){
 		"authorize": func() { w.fetch(w.get(authorizeURL)) },
 		"approve": func() {
@@ -323,6 +331,12 @@ func TestRequestsCostWhatTheDocumentationSays(t *testing.T) {
 		"introspection of a JWT": func() { resource.wantActive(true, jwt) },
 		"userinfo":               func() { w.userinfo(tokens.AccessToken) },
 		"revocation":             func() { c.post("/revoke", url.Values{"token": {tokens.RefreshToken}}) },
+		"registration":           func() { managed("POST", nil) },
+		"registration, read":     func() { managed("GET", nil) },
+		"registration, update": func() {
+			managed("PUT", map[string]any{"client_id": own["client_id"], "redirect_uris": []string{redirectURI}})
+		},
+		"registration, delete": func() { managed("DELETE", nil) },
 		"end_session": func() {
 			w.fetch(w.get("/end_session?" + url.Values{"id_token_hint": {tokens.Extra("id_token").(string)}}.Encode()))
 		},
@@ -333,7 +347,7 @@ func TestRequestsCostWhatTheDocumentationSays(t *testing.T) {
 	for _, name := range []string{
 		"authorize", "par", "approve", "authorization_code", "refresh_token", "client_credentials", "device_authorization", "device_code",
 		"token-exchange", "introspection", "introspection of a JWT",
-		"userinfo", "revocation", "end_session",
+		"userinfo", "revocation", "end_session", "registration", "registration, read", "registration, update", "registration, delete",
 	} {
 		w.calls.take()
 		costs[name]()

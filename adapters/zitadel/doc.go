@@ -74,6 +74,10 @@
 //	end_session                    GetClient, EndSession
 //	device_authorization           CreateDeviceAuthorization
 //	par                            AuthenticateClient, GetClient, CreateAuthorization
+//	registration                   RegisterClient
+//	registration, read             FindClientByRegistrationToken
+//	registration, update           UpdateRegistration
+//	registration, delete           DeleteRegistration
 //
 // Once a minute FindCurrentSigningKey is added where something is signed, and ListSigningKeys where it is verified. A client that
 // authenticates by a key costs RememberClientAssertion in addition, and GetClient where it isn't there. An authorization request that
@@ -106,8 +110,17 @@
 //   - Devices (RFC 8628), if Options.DeviceURL is set.
 //   - Token exchange (RFC 8693) of access tokens for access tokens, the client's own or those for its resources.
 //   - Pushed requests (RFC 9126), at [PushedAuthorizationPath].
-//   - DPoP (RFC 9449): tokens are bound to the key of the proof, and the UserInfo endpoint asks for one. There are no nonces.
+//   - DPoP (RFC 9449): tokens are bound to the key of the proof, and the UserInfo endpoint asks for one. Options.DPoPNonces asks for
+//     nonces (section 8), which no server has to keep.
 //   - Resource indicators (RFC 8707): an access token says in its aud what it is for. An ID token is for the client.
+//   - Authorization details (RFC 9396) of the types in Options.AuthorizationDetails. The pages show them and pass on what is granted
+//     ([Approval]); the answer of the token endpoint, introspection and JWT access tokens have it.
+//   - Registration by the client itself and its management (RFC 7591 and 7592), at [RegistrationPath], if Options.Registration is set. A client
+//     keeps its secret and its registration access token when it updates.
+//   - Clients that bring a metadata document (draft-ietf-oauth-client-id-metadata-document), if Options.ClientDocuments is set. One that is fresh
+//     costs nothing; else it is fetched, and PutClientDocument or RefreshClientDocument is added. No redirect is followed, and no address inside
+//     of the server's own network is asked. A document that can't be fetched for the moment counts for an hour longer.
+//   - The server's metadata (RFC 8414), at [AuthorizationServerMetadataPath].
 //
 // # The pages
 //
@@ -142,8 +155,8 @@
 //
 // # What is not served
 //
-// The implicit and hybrid flows (OAuth 2.1, section 10), authorization_details (RFC 9396), request objects, the registration and claims
-// parameters, and tokens bound to certificates (RFC 8705). A request that needs one of them is refused, but for claims, which are voluntary.
+// The implicit and hybrid flows (OAuth 2.1, section 10), request objects, the registration and claims
+// parameters, software statements, and tokens bound to certificates (RFC 8705). A request that needs one of them is refused, but for claims, which are voluntary.
 //
 // # What it must not do
 //

@@ -2,15 +2,19 @@ package zitadel
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
+	"github.com/oauthdb/oauthdb/registration"
 	"github.com/oauthdb/oauthdb/store"
 )
 
@@ -110,12 +114,35 @@ type Options struct {
 	// says so in its aud.
 	Resources []string
 
+	// AuthorizationDetails are the types of authorization_details that are served (RFC 9396, section 2), each with what checks an element of it: an
+	// error tells the client's developer what is amiss. Nil checks nothing but the type. A client may use those that it has registered
+	// (authorization_details_types), or all if it has none. The pages show them to the user and pass on what is granted ([Approval]).
+	AuthorizationDetails map[string]func(element json.RawMessage) error
+
+	// ACRValues are those that the pages can reach ([Approval].ACR), for the discovery document. A request's acr_values, max_age and prompt are in
+	// [Request]; the pages follow them (RFC 9470, section 5).
+	ACRValues []string
+
+	// DPoPNonces has DPoP proofs carry a nonce of the server's (RFC 9449, section 8), so that none can be made in advance. A proof without one is
+	// answered by use_dpop_nonce. All servers need the same SuccessorKeys, by which nonces are made.
+	DPoPNonces bool
+
 	// DeviceURL is the page on which a user enters the code that a device shows (RFC 8628, section 3.3). It looks the code up with
 	// store.FindAuthorizationByUserCode ([UserCode]), and ends in store.ApproveAuthorization or DenyAuthorization. Empty: devices aren't
 	// served.
 	DeviceURL string
 	// DeviceCodeLifetime is for how long a device waits. Zero means [DefaultDeviceCodeLifetime].
 	DeviceCodeLifetime time.Duration
+
+	// Registration, if set, serves dynamic client registration and its management (RFC 7591 and 7592), at [RegistrationPath].
+	Registration *Registration
+	// ClientDocuments, if set, serves clients whose client_id is the URL of a metadata document (draft-ietf-oauth-client-id-metadata-document).
+	ClientDocuments *ClientDocuments
+	// SelfRegistered is what clients may be that register themselves or have a metadata document.
+	SelfRegistered SelfRegistered
+	// HTTPClient fetches what clients publish: metadata documents and sector identifiers. No redirect is followed. Nil: a client that connects to
+	// public addresses alone, at port 443. One of your own has to take care of that itself.
+	HTTPClient *http.Client
 
 	// KeyLeadTime is for how long a new signing key is published before it signs: as long as verifiers cache the key set. Zero
 	// means [DefaultKeyLeadTime].
@@ -126,6 +153,33 @@ type Options struct {
 	Logger *slog.Logger
 
 	allOpaque bool // AccessTokenType was nil, so no client has to be fetched to know
+}
+
+// Registration is how clients register themselves.
+type Registration struct {
+	// Open lets everybody register. Otherwise a client needs an initial access token ([store.Queries.CreateInitialAccessToken]).
+	Open bool
+	// SecretLifetime is that of the secrets which clients get. Zero: they last.
+	SecretLifetime time.Duration
+}
+
+// ClientDocuments is how clients are served that publish their metadata. A document is fetched when its client comes and what is stored is
+// no longer fresh, by its Cache-Control, for a day at most.
+type ClientDocuments struct {
+	// Allow, if set, says from which URLs documents are taken. Nil: from all.
+	Allow func(clientID *url.URL) bool
+}
+
+// SelfRegistered is what clients may be that nobody has looked at. What they state beyond it is left out of their registration (RFC 7591,
+// section 3.2.1).
+type SelfRegistered struct {
+	// Scopes are those that they may ask for. Nil: those of [Options].Scopes and of OpenID Connect.
+	Scopes []string
+	// GrantTypes are those that they may use. Nil: authorization_code, refresh_token and, if it is served, that of devices.
+	GrantTypes []string
+	// Review, if set, sees what a client states before it is registered, and may alter it. A [registration.Error] refuses it; any other error is
+	// a fault.
+	Review func(ctx context.Context, stated *registration.Metadata) error
 }
 
 // Subject is whom claims are made about, and to whom.
@@ -194,6 +248,13 @@ func (o Options) withDefaults() (Options, error) {
 		o.Grace = DefaultGrace
 	case o.Grace < 0:
 		o.Grace = 0
+	}
+	switch {
+	case o.Registration == nil || o.Registration.SecretLifetime >= time.Second:
+	case o.Registration.SecretLifetime == 0:
+		o.Registration = &Registration{Open: o.Registration.Open, SecretLifetime: store.Never}
+	default:
+		return o, errors.New("zitadel: Options.Registration.SecretLifetime is less than 1s")
 	}
 	switch o.SigningAlgorithm {
 	case "", jose.RS256, jose.ES256:

@@ -109,6 +109,9 @@ func (p *Provider) intercept(next http.Handler) http.Handler {
 			answer = &response{header: maps.Clone(w.Header())}
 			httphelper.MarshalJSONWithStatus(answer, oidc.ErrServerError(), http.StatusInternalServerError)
 		}
+		if x.proved && p.storage.opts.DPoPNonces { // with each answer, so that the next proof has a fresh one (RFC 9449, section 8.2)
+			answer.header.Set("DPoP-Nonce", p.storage.nonces.at(time.Now()))
+		}
 		challenge(answer, r, path == p.UserinfoEndpoint().Relative())
 		answer.send(w)
 	})
@@ -127,13 +130,15 @@ func (p *Provider) serve(answer *response, r *http.Request, path string, next ht
 		p.userinfo(answer, r)
 	case PushedAuthorizationPath:
 		p.push(answer, r)
-	case oidc.DiscoveryEndpoint:
-		p.discover(answer, r)
 	case p.KeysEndpoint().Relative():
 		next.ServeHTTP(answer, r)
 		answer.header.Set("Cache-Control", p.keysCacheControl(answer))
 	default:
 		switch {
+		case isMetadataPath(path, op.IssuerFromContext(r.Context())):
+			p.discover(answer, r)
+		case p.registers(path):
+			p.register(answer, r)
 		case path == p.AuthorizationEndpoint().Relative():
 			p.authorize(answer, r)
 		case path == p.AuthorizationEndpoint().Relative()+"/callback":
@@ -174,9 +179,9 @@ func tidy(r *http.Request) error {
 // which a browser is sent are for nobody's scripts.
 func (p *Provider) crossOrigin() *cors.Options {
 	return &cors.Options{
-		AllowedMethods:             []string{http.MethodGet, http.MethodHead, http.MethodPost},
+		AllowedMethods:             []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete},
 		AllowedHeaders:             []string{"Accept", "Accept-Language", "Authorization", "Content-Type", "DPoP", "X-Requested-With"},
-		ExposedHeaders:             []string{"WWW-Authenticate"},
+		ExposedHeaders:             []string{"WWW-Authenticate", "DPoP-Nonce"},
 		AllowOriginVaryRequestFunc: func(r *http.Request, _ string) (bool, []string) { return p.isForPrograms(routePath(r)), nil },
 	}
 }
@@ -188,7 +193,7 @@ func (p *Provider) isForPrograms(path string) bool {
 		p.KeysEndpoint().Relative(), p.DeviceAuthorizationEndpoint().Relative(), PushedAuthorizationPath:
 		return true
 	}
-	return strings.HasPrefix(path, "/.well-known/")
+	return strings.HasPrefix(path, "/.well-known/") || p.registers(path)
 }
 
 // routePath is the path by which chi routes a request.
@@ -233,6 +238,25 @@ func challenge(answer *response, r *http.Request, isResource bool) {
 	}
 }
 
+// AuthorizationServerMetadataPath is where the server's metadata are found, beside the discovery document (RFC 8414, section 3). Both are
+// also found where the issuer's path comes last, at the root of the host (section 3.1): to serve them there, route these paths to the Provider as
+// they are.
+const AuthorizationServerMetadataPath = "/.well-known/oauth-authorization-server"
+
+// isMetadataPath says whether the metadata are asked for.
+func isMetadataPath(path, issuer string) bool {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return false
+	}
+	for _, known := range []string{oidc.DiscoveryEndpoint, AuthorizationServerMetadataPath} {
+		if path == known || path == known+strings.TrimSuffix(u.EscapedPath(), "/") {
+			return true
+		}
+	}
+	return false
+}
+
 // discover says what is served, of which the library knows less (OpenID Connect Discovery 1.0, section 3).
 func (p *Provider) discover(w http.ResponseWriter, r *http.Request) {
 	config := op.CreateDiscoveryConfig(r.Context(), p.Provider, p.storage)
@@ -245,6 +269,11 @@ func (p *Provider) discover(w http.ResponseWriter, r *http.Request) {
 		config.GrantTypesSupported = append(config.GrantTypesSupported, oidc.GrantTypeDeviceCode)
 	}
 	config.GrantTypesSupported = append(config.GrantTypesSupported, oidc.GrantTypeTokenExchange)
+	config.ACRValuesSupported = p.storage.opts.ACRValues
+	config.SubjectTypesSupported = []string{"public", "pairwise"}
+	if p.storage.opts.Registration != nil {
+		config.RegistrationEndpoint = config.Issuer + RegistrationPath
+	}
 	algorithms := []string{"RS256", "ES256", "PS256"}
 	for _, supported := range []*[]string{
 		&config.TokenEndpointAuthSigningAlgValuesSupported,

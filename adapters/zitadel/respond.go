@@ -110,6 +110,10 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, r, plainRequest(r.Form), err)
 		return
 	}
+	if err := p.know(r.Context(), request.ClientID); err != nil { // without its document there is no redirect URI to answer to
+		p.refuse(w, r, request, oidc.ErrInvalidRequestRedirectURI().WithDescription("%s", oidc.DefaultToServerError(err, "unknown client").Description))
+		return
+	}
 	created, err := p.requested(r, request, nil)
 	if err != nil {
 		p.refuse(w, r, request, err)

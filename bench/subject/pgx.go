@@ -128,7 +128,7 @@ func (s *pgxSession) Do(ctx context.Context, w Work, c *Case) error {
 	switch w {
 	case IntrospectHit, IntrospectMiss, IntrospectExpired:
 		var r plainIntrospection
-		err := s.pool.QueryRow(ctx, store.IntrospectAccessToken, itself, "", nil, string(c.Presented)).Scan(
+		err := s.pool.QueryRow(ctx, store.SQL("IntrospectAccessToken"), itself, "", nil, string(c.Presented)).Scan(
 			&r.outcome, &r.id, &r.clientID, &r.userID, &r.sub, &r.sessionID, &r.referenceID, &r.authorizationID, &r.refreshID, &r.scopes,
 			&r.resources, &r.details, &r.confirmation, &r.act, &r.issuedAt, &r.expiresAt, &r.authTime, &r.acr, &r.amr, &r.username, &r.data)
 		if w != IntrospectHit {
@@ -140,7 +140,7 @@ func (s *pgxSession) Do(ctx context.Context, w Work, c *Case) error {
 		return err
 	case Redeem:
 		var r plainGrant
-		err := s.pool.QueryRow(ctx, store.RedeemAuthorizationCode, string(c.ClientID), c.CodeChallenge, c.RedirectURI, nil, authenticated, nil,
+		err := s.pool.QueryRow(ctx, store.SQL("RedeemAuthorizationCode"), string(c.ClientID), c.CodeChallenge, c.RedirectURI, nil, authenticated, nil,
 			nil, nil, string(c.Presented), false, string(c.RefreshToken), nil, nil, nil, AccessTokenLifetime, RefreshTokenLifetime, FamilyLifetime,
 			string(c.AccessTokenID), nil, nil, nil, string(c.RefreshTokenID), false, string(c.AccessToken), nil).Scan(
 			&r.outcome, &r.authorizationID, &r.userID, &r.sub, &r.sessionID, &r.referenceID, &r.scopes, &r.resources, &r.details, &r.nonce,
@@ -148,7 +148,7 @@ func (s *pgxSession) Do(ctx context.Context, w Work, c *Case) error {
 		return expect(r.outcome, "redeemed", err)
 	case Rotate, Retry:
 		var r plainGrant
-		err := s.pool.QueryRow(ctx, store.RotateRefreshToken, string(c.ClientID), nil, Grace, false, nil, nil, nil, nil, nil, authenticated, nil,
+		err := s.pool.QueryRow(ctx, store.SQL("RotateRefreshToken"), string(c.ClientID), nil, Grace, false, nil, nil, nil, nil, nil, authenticated, nil,
 			nil, nil, string(c.Presented), nil, nil, string(c.RefreshTokenID), string(c.RefreshToken), AccessTokenLifetime, RefreshTokenLifetime,
 			false, nil, string(c.AccessToken), string(c.AccessTokenID)).Scan(
 			&r.outcome, &r.authorizationID, &r.userID, &r.sub, &r.sessionID, &r.referenceID, &r.successor, &r.successorID, &r.scopes,
@@ -160,17 +160,17 @@ func (s *pgxSession) Do(ctx context.Context, w Work, c *Case) error {
 	case Revoke:
 		var outcome string
 		var kind, authorizationID, accessTokenID *string
-		err := s.pool.QueryRow(ctx, store.RevokeToken, string(c.ClientID), nil, authenticated, nil, string(c.Presented)).Scan(
+		err := s.pool.QueryRow(ctx, store.SQL("RevokeToken"), string(c.ClientID), nil, authenticated, nil, string(c.Presented)).Scan(
 			&outcome, &kind, &authorizationID, &accessTokenID)
 		return expect(outcome, "ended", err)
 	case Consent:
 		var r plainConsent
-		return s.pool.QueryRow(ctx, store.FindConsent, string(c.ClientID), string(c.UserID), nil).Scan(
+		return s.pool.QueryRow(ctx, store.SQL("FindConsent"), string(c.ClientID), string(c.UserID), nil).Scan(
 			&r.id, &r.createdAt, &r.updatedAt, &r.clientID, &r.userID, &r.referenceID, &r.scopes, &r.resourceScopes,
 			&r.userEpoch, &r.pairEpoch, &r.heldFor, &r.claims, &r.details)
 	case Client:
 		var r plainClient
-		return s.pool.QueryRow(ctx, store.GetClient, string(c.ClientID)).Scan(
+		return s.pool.QueryRow(ctx, store.SQL("GetClient"), string(c.ClientID)).Scan(
 			&r.id, &r.createdAt, &r.updatedAt, &r.clientID, &r.secret, &r.disabled, &r.skipConsent, &r.enableEndSession, &r.scopes, &r.userID,
 			&r.name, &r.uri, &r.icon, &r.contacts, &r.tos, &r.policy, &r.softwareID, &r.softwareVersion, &r.softwareStatement,
 			&r.redirectURIs, &r.postLogoutRedirectURIs, &r.authMethod, &r.grantTypes, &r.responseTypes, &r.public, &r.kind, &r.referenceID,
@@ -183,7 +183,7 @@ func (s *pgxSession) Do(ctx context.Context, w Work, c *Case) error {
 	case EndSession:
 		var outcome string
 		var userID *string
-		err := s.pool.QueryRow(ctx, store.EndSession, string(c.SessionID)).Scan(&outcome, &userID)
+		err := s.pool.QueryRow(ctx, store.SQL("EndSession"), string(c.SessionID)).Scan(&outcome, &userID)
 		return expect(outcome, "ended", err)
 	}
 	return ErrUnsupported

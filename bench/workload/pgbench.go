@@ -46,24 +46,24 @@ func (l Load) Script() string {
 	}
 	switch l.Work {
 	case subject.IntrospectHit:
-		return script([]string{live, "\\set a :f * 4 + 3", "\\set zero 0"}, store.IntrospectAccessToken,
+		return script([]string{live, "\\set a :f * 4 + 3", "\\set zero 0"}, store.SQL("IntrospectAccessToken"),
 			store.IntrospectAccessTokenParams{}, introspect(digest(dataset.KindAccess, "a", "zero")))
 	case subject.IntrospectExpired:
 		return script([]string{
 			fmt.Sprintf("\\set f random(0, %d) * %d + %d", d.Families/dataset.ExpiredEvery-1, dataset.ExpiredEvery, dataset.ExpiredEvery-1),
 			"\\set a :f * 4 + 3", "\\set zero 0",
-		}, store.IntrospectAccessToken, store.IntrospectAccessTokenParams{}, introspect(digest(dataset.KindAccess, "a", "zero")))
+		}, store.SQL("IntrospectAccessToken"), store.IntrospectAccessTokenParams{}, introspect(digest(dataset.KindAccess, "a", "zero")))
 	case subject.IntrospectMiss:
-		return script([]string{fmt.Sprintf("\\set a random(0, %d)", d.AccessTokens-1), "\\set zero 0"}, store.IntrospectAccessToken,
+		return script([]string{fmt.Sprintf("\\set a random(0, %d)", d.AccessTokens-1), "\\set zero 0"}, store.SQL("IntrospectAccessToken"),
 			store.IntrospectAccessTokenParams{}, introspect(digest("m", "a", "zero")))
 	case subject.Consent:
-		return script([]string{fmt.Sprintf("\\set u random(0, %d)", d.Users-1), clientOf("u")}, store.FindConsent,
+		return script([]string{fmt.Sprintf("\\set u random(0, %d)", d.Users-1), clientOf("u")}, store.SQL("FindConsent"),
 			store.FindConsentParams{}, values{"ClientID": numbered("cli_", "c"), "UserID": numbered("usr_", "u")})
 	case subject.Client:
-		return script([]string{fmt.Sprintf("\\set f random(0, %d)", d.Families-1), clientOf("f")}, store.GetClient,
+		return script([]string{fmt.Sprintf("\\set f random(0, %d)", d.Families-1), clientOf("f")}, store.SQL("GetClient"),
 			struct{ ClientID string }{}, values{"ClientID": numbered("cli_", "c")})
 	case subject.Redeem:
-		return script(nth, store.RedeemAuthorizationCode, store.RedeemAuthorizationCodeParams{}, lifetimes(values{
+		return script(nth, store.SQL("RedeemAuthorizationCode"), store.RedeemAuthorizationCodeParams{}, lifetimes(values{
 			"Code": digest(kind(dataset.KindCode), "i", "zero"), "FamilyLifetime": interval(subject.FamilyLifetime),
 			"CodeChallenge": "'" + dataset.CodeChallenge + "'", "RedirectURI": "'" + dataset.RedirectURI + "'",
 			"RefreshTokenID": id("rtk_", "one"), "RefreshToken": digest(kind(dataset.KindRefresh), "i", "one"),
@@ -74,17 +74,17 @@ func (l Load) Script() string {
 		if l.Work == subject.Retry {
 			presented, successor = "zero", "one"
 		}
-		return script(turn, store.RotateRefreshToken, store.RotateRefreshTokenParams{}, lifetimes(values{
+		return script(turn, store.SQL("RotateRefreshToken"), store.RotateRefreshTokenParams{}, lifetimes(values{
 			"Token": digest(kind(dataset.KindRefresh), "i", presented), "Grace": interval(subject.Grace),
 			"SuccessorID": id("rtk_", successor), "Successor": digest(kind(dataset.KindRefresh), "i", successor),
 			"AccessTokenID": id("atk_", "h"), "AccessToken": digest(kind(dataset.KindAccess), "i", "h"),
 		}))
 	case subject.Revoke:
-		return script(nth, store.RevokeToken, store.RevokeTokenParams{}, values{
+		return script(nth, store.SQL("RevokeToken"), store.RevokeTokenParams{}, values{
 			"Token": digest(kind(dataset.KindRefresh), "i", "zero"), "ClientID": numbered("cli_", "c"), "ClientAuthMethod": "'verified'",
 		})
 	case subject.EndSession:
-		return script(append(nth, fmt.Sprintf("\\set s %s + :i", dataset.SeedBase(l.Run))), store.EndSession,
+		return script(append(nth, fmt.Sprintf("\\set s %s + :i", dataset.SeedBase(l.Run))), store.SQL("EndSession"),
 			struct{ ID string }{}, values{"ID": numbered("ses_", "s")})
 	}
 	panic(fmt.Sprintf("no such work: %q", l.Work))

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,9 +29,10 @@ const defaultDatabase = "oauthdb"
 
 // target says which database a command is to work on.
 type target struct {
-	url      string
-	cluster  string
-	database string
+	url       string
+	cluster   string
+	database  string
+	pgbouncer bool
 }
 
 func (t *target) register(flags *flag.FlagSet) {
@@ -45,6 +47,11 @@ func (t *target) registerServer(flags *flag.FlagSet) {
 
 func (t *target) registerCluster(flags *flag.FlagSet) {
 	flags.StringVar(&t.cluster, "cluster", string(devdb.Dev), "which private PostgreSQL: `dev`, or test, which the tests use")
+}
+
+// registerPooler is for commands that work through a pooler in transaction mode, too.
+func (t *target) registerPooler(flags *flag.FlagSet) {
+	flags.BoolVar(&t.pgbouncer, "pgbouncer", false, "connect through PgBouncer in transaction mode")
 }
 
 // server is a PostgreSQL and the database to work on.
@@ -80,6 +87,9 @@ func (t *target) start(ctx context.Context, c console) (*devdb.Cluster, error) {
 	kind := devdb.Kind(t.cluster)
 	if kind != devdb.Dev && kind != devdb.Test {
 		return nil, usage("-cluster: %q is neither dev nor test", t.cluster)
+	}
+	if os.Getenv("DATABASE_URL") == "" && !devdb.InClone() {
+		return nil, usage("no database is given: pass -database-url or set DATABASE_URL; a private PostgreSQL is started in a clone of oauthdb only")
 	}
 	return devdb.Start(ctx, devdb.Options{Kind: kind, Logf: c.say})
 }
@@ -188,7 +198,7 @@ func hintFor(err error) string {
 	case errors.As(err, &missing):
 		return "No machine of that name. Check the host in -database-url or DATABASE_URL."
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT) && errors.As(err, &connecting):
-		return "Nothing listens there. Is PostgreSQL running? Without -database-url and DATABASE_URL, oauthdb starts one of its own."
+		return "Nothing listens there. Is PostgreSQL running? In a clone of oauthdb, without -database-url and DATABASE_URL, oauthdb starts one of its own."
 	}
 	return ""
 }

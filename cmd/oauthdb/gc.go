@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/store"
@@ -25,9 +26,14 @@ by side. A step that fails is reported and doesn't stop the others.
 
 With -unused-clients, clients that nobody uses are deleted as well. The time counts from the first pass that finds a client unused, and
 begins anew if no pass has looked at it for longer than the retention.`,
+	record: gcRecord{},
 	prepare: func(flags *flag.FlagSet) action {
 		var t target
 		t.register(flags)
+		t.registerPooler(flags)
+		var p printer
+		p.register(flags)
+		dryRun := flags.Bool("dry-run", false, "make one batch of each step and take it back: what would be deleted first")
 		retention := flags.Duration("retention", db.DefaultRetention, "how `long` to keep evidence after it has expired or was ended")
 		batch := flags.Int("batch", db.DefaultBatchSize, "the most `rows` of a table that one statement touches")
 		pause := flags.Duration("pause", 0, "`time` to rest between two statements")
@@ -45,12 +51,14 @@ begins anew if no pass has looked at it for longer than the retention.`,
 				return usage("gc: -unused-clients: without a retention nothing tells that a client was used")
 			case *anyClient && *unused == 0:
 				return usage("gc: -any-unused-client: -unused-clients is missing")
+			case *every > 0 && (*dryRun || p.json):
+				return usage("gc: -every goes on, and logs what it does: neither -dry-run nor -json fits it")
 			}
 			s, err := t.open(ctx, c)
 			if err != nil {
 				return err
 			}
-			pool, err := s.pool(ctx, db.Options{})
+			pool, err := s.pool(ctx, db.Options{PgBouncer: t.pgbouncer})
 			if err != nil {
 				return err
 			}
@@ -70,6 +78,9 @@ begins anew if no pass has looked at it for longer than the retention.`,
 				opts.Logger = slog.New(slog.NewTextHandler(c.err, nil))
 				return db.NewCollector(store.New(pool), opts).Run(ctx)
 			}
+			if *dryRun {
+				return wouldCollect(ctx, c, &p, pool, opts)
+			}
 			terminal := isTerminal(c.err)
 			if terminal {
 				opts.Progress = func(p db.Progress) {
@@ -85,17 +96,46 @@ begins anew if no pass has looked at it for longer than the retention.`,
 			if errors.As(err, &refused) && refused.Code == "42P01" && done.Total() == 0 {
 				return refused // no schema: the other steps say the same
 			}
-			printCollected(c.out, done, time.Since(began))
+			p.print(c.out, gcRecord{Deleted: done, Total: done.Total(), Milliseconds: float64(time.Since(began).Microseconds()) / 1000})
 			return err
 		}
 	},
 }
 
-func printCollected(w io.Writer, done db.Collected, took time.Duration) {
+// wouldCollect makes a batch of each step, and takes it back.
+func wouldCollect(ctx context.Context, c console, p *printer, pool *pgxpool.Pool, opts db.CollectorOptions) error {
+	r := gcRecord{DryRun: true}
+	began := time.Now()
+	err := rolledBack(ctx, pool, func(q *store.Queries) (err error) {
+		r.Deleted, err = db.NewCollector(q, opts).CollectBatch(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	r.Total, r.Milliseconds = r.Deleted.Total(), float64(time.Since(began).Microseconds())/1000
+	p.print(c.out, r)
+	return nil
+}
+
+// gcRecord is what a pass of the collector has deleted.
+type gcRecord struct {
+	DryRun       bool         `json:"dry_run"` // then nothing has changed
+	Deleted      db.Collected `json:"deleted"` // rows by table
+	Total        int64        `json:"total"`
+	Milliseconds float64      `json:"milliseconds"`
+}
+
+func (r gcRecord) text(w io.Writer) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	for _, table := range done.LogValue().Group() {
+	for _, table := range r.Deleted.LogValue().Group() {
 		fmt.Fprintf(tw, "%d\t %s\n", table.Value.Int64(), table.Key)
 	}
 	tw.Flush()
-	fmt.Fprintf(w, "%s deleted in %s\n", plural(int(done.Total()), "row", "rows"), milliseconds(took))
+	rows := plural(int(r.Total), "row", "rows")
+	if r.DryRun {
+		fmt.Fprintf(w, "dry run, rolled back: the first batches delete %s, and there may be more\n", rows)
+		return
+	}
+	fmt.Fprintf(w, "%s deleted in %.1f ms\n", rows, r.Milliseconds)
 }

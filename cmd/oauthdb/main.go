@@ -1,5 +1,5 @@
-// Command oauthdb looks after the schema of an OAuth 2.1 / OpenID Connect provider in PostgreSQL, and shows the data layer
-// at work. `oauthdb help` lists what it can do.
+// Command oauthdb looks after the database of an OAuth 2.1 / OpenID Connect provider in PostgreSQL: its schema, clients, users,
+// sessions, grants and keys. It also shows the data layer at work. `oauthdb help` lists what it can do, and docs/command.md shows it.
 //
 // It opens connections, calls the packages migrations, store and db, and prints what they answer. It holds no rule of the
 // data layer: those are in queries/ and migrations/.
@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -22,6 +23,8 @@ const (
 	exitDone        = 0
 	exitFailed      = 1
 	exitUsage       = 2
+	exitNotFound    = 3
+	exitRefused     = 4
 	exitInterrupted = 130 // 128 + SIGINT, as shells have it
 )
 
@@ -47,19 +50,31 @@ type command struct {
 	name    string
 	summary string
 	details string // what `oauthdb help <name>` adds
-	operand string // what it takes beside flags, "[NAME]" say; empty for nothing
+	operand string // what it takes beside flags, "NAME" or "[NAME]" say; empty for nothing
+	record  any    // an empty one of what it prints with -json, one or many; nil for a command that has no such flag
 	prepare func(flags *flag.FlagSet) action
 }
 
 // action does what a command is for, after its flags have been parsed.
 type action func(ctx context.Context, c console) error
 
+// commands are all that there are. Those of a group are named "client add", say.
 func commands() []command {
-	return []command{
-		migrateCommand, statusCommand, rollbackCommand, rolesCommand,
-		demoCommand, gcCommand, explainCommand,
-		urlCommand, psqlCommand, startCommand, stopCommand,
-	}
+	return slices.Concat(
+		[]command{migrateCommand, statusCommand, rollbackCommand, rolesCommand, gcCommand},
+		clientCommands, userCommands, sessionCommands, grantCommands, keyCommands,
+		[]command{eventsCommand, exportCommand},
+		[]command{demoCommand, explainCommand, urlCommand, psqlCommand, startCommand, stopCommand},
+	)
+}
+
+// groups are the first words of commands that have two, and what these are about.
+var groups = []struct{ name, summary string }{
+	{"client", "register clients, list, show, stop and delete them"},
+	{"user", "find users, suspend, sign out and delete them, end what they have granted"},
+	{"session", "list the sessions of a user, and end one"},
+	{"grant", "list what was granted, and end it"},
+	{"key", "list the signing keys, add, retire and delete them"},
 }
 
 // errUsage is wrapped by errors that are about how a command was called.
@@ -69,65 +84,104 @@ func usage(format string, args ...any) error {
 	return fmt.Errorf("%w (%w)", fmt.Errorf(format, args...), errUsage)
 }
 
+// errNotFound and errRefused are wrapped by errors of commands that have changed nothing, because there is no such thing, or because of
+// the state that it is in.
+var (
+	errNotFound = errors.New("not found")
+	errRefused  = errors.New("refused")
+)
+
 // errQuiet is an outcome that has been told already, and is a failure all the same.
 var errQuiet = errors.New("failed")
 
 func run(ctx context.Context, args []string, c console) int {
-	err := dispatch(ctx, args, c)
+	asJSON, err := dispatch(ctx, args, c)
+	code := exitFailed
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.Is(err, errQuiet):
-		return exitFailed
-	case ctx.Err() != nil:
-		c.say("oauthdb: interrupted")
-		return exitInterrupted
+	case errors.Is(err, errUsage):
+		code = exitUsage
+	case errors.Is(err, errNotFound):
+		code = exitNotFound
+	case errors.Is(err, errRefused):
+		code = exitRefused
+	case ctx.Err() != nil && !errors.Is(err, errQuiet):
+		code, err = exitInterrupted, errors.New("interrupted")
 	}
-	c.say("oauthdb: %v", err)
-	if hint := hintFor(err); hint != "" {
+	if errors.Is(err, errQuiet) {
+		return code
+	}
+	text, hint := err.Error(), hintFor(err)
+	if asJSON {
+		writeJSON(c.err, failure{Error: text, Hint: strings.ReplaceAll(hint, "\n", " "), ExitCode: code})
+		return code
+	}
+	c.say("oauthdb: %s", text)
+	if hint != "" {
 		c.say("\n%s", hint)
 	}
-	if errors.Is(err, errUsage) {
-		return exitUsage
-	}
-	return exitFailed
+	return code
 }
 
-func dispatch(ctx context.Context, args []string, c console) error {
+// failure is an error as -json writes it, to standard error.
+type failure struct {
+	Error    string `json:"error"`
+	Hint     string `json:"hint,omitempty"`
+	ExitCode int    `json:"exit_code"`
+}
+
+// dispatch runs the command that args name, and says whether it was to answer in JSON.
+func dispatch(ctx context.Context, args []string, c console) (asJSON bool, err error) {
 	if len(args) == 0 {
 		printOverview(c.err)
-		return usage("no command given")
+		return false, usage("no command given")
 	}
-	name, args := args[0], args[1:]
-	switch name {
+	switch args[0] {
 	case "help", "-h", "-help", "--help":
-		if len(args) == 0 {
-			printOverview(c.out)
-			return nil
-		}
-		cmd, err := find(args[0])
-		if err != nil {
-			return err
-		}
-		flags, _ := cmd.flags()
-		printHelp(c.out, cmd, flags)
-		return nil
+		return false, help(c, args[1:])
 	}
-	cmd, err := find(name)
+	cmd, args, err := find(args)
 	if err != nil {
-		return err
+		return false, err
 	}
 	flags, act := cmd.flags()
 	if err := parse(flags, args, cmd.operand != ""); errors.Is(err, flag.ErrHelp) {
 		printHelp(c.out, cmd, flags)
-		return nil
+		return false, nil
 	} else if err != nil {
-		return usage("%s: %w", name, err)
+		return slices.ContainsFunc(args, isJSONFlag), usage("%s: %w", cmd.name, err)
+	}
+	if f := flags.Lookup("json"); f != nil {
+		asJSON = f.Value.String() == "true"
 	}
 	if flags.NArg() > 1 || flags.NArg() > 0 && cmd.operand == "" {
-		return usage("%s: unexpected argument %q", name, flags.Arg(flags.NArg()-1))
+		return asJSON, usage("%s: unexpected argument %q", cmd.name, flags.Arg(flags.NArg()-1))
 	}
-	return act(ctx, c)
+	if flags.NArg() == 0 && cmd.operand != "" && !strings.HasPrefix(cmd.operand, "[") {
+		return asJSON, usage("%s: %s is missing", cmd.name, cmd.operand)
+	}
+	return asJSON, act(ctx, c)
+}
+
+func isJSONFlag(arg string) bool { return arg == "-json" || arg == "--json" }
+
+func help(c console, args []string) error {
+	if len(args) == 0 {
+		printOverview(c.out)
+		return nil
+	}
+	if isGroup(args[0]) && len(args) == 1 {
+		printGroup(c.out, args[0])
+		return nil
+	}
+	cmd, _, err := find(args)
+	if err != nil {
+		return err
+	}
+	flags, _ := cmd.flags()
+	printHelp(c.out, cmd, flags)
+	return nil
 }
 
 // parse parses the flags of a command, which may stand behind its operand too.
@@ -145,13 +199,26 @@ func parse(flags *flag.FlagSet, args []string, operand bool) error {
 	return flags.Parse(append([]string{"--"}, operands...))
 }
 
-func find(name string) (command, error) {
-	for _, cmd := range commands() {
-		if cmd.name == name {
-			return cmd, nil
+func isGroup(name string) bool {
+	return slices.ContainsFunc(groups, func(g struct{ name, summary string }) bool { return g.name == name })
+}
+
+// find returns the command that args begin with, and the arguments behind its name.
+func find(args []string) (command, []string, error) {
+	words := 1
+	if isGroup(args[0]) {
+		words = 2
+		if len(args) < 2 || strings.HasPrefix(args[1], "-") {
+			return command{}, nil, usage("%s: which command? 'oauthdb help %s' lists them", args[0], args[0])
 		}
 	}
-	return command{}, usage("no such command: %q", name)
+	name := strings.Join(args[:words], " ")
+	for _, cmd := range commands() {
+		if cmd.name == name {
+			return cmd, args[words:], nil
+		}
+	}
+	return command{}, nil, usage("no such command: %q", name)
 }
 
 // flags is the command's flag set, which says nothing by itself, and the action that reads it.
@@ -162,7 +229,7 @@ func (cmd command) flags() (*flag.FlagSet, action) {
 }
 
 func printOverview(w io.Writer) {
-	fmt.Fprint(w, `oauthdb looks after the PostgreSQL schema of an OAuth 2.1 / OpenID Connect provider.
+	fmt.Fprint(w, `oauthdb looks after the PostgreSQL database of an OAuth 2.1 / OpenID Connect provider.
 
 Usage:
 
@@ -171,18 +238,39 @@ Usage:
 Commands:
 
 `)
+	listed := map[string]bool{}
 	for _, cmd := range commands() {
-		fmt.Fprintf(w, "  %-10s %s\n", cmd.name, cmd.summary)
+		name, summary := cmd.name, cmd.summary
+		if first, _, two := strings.Cut(name, " "); two {
+			i := slices.IndexFunc(groups, func(g struct{ name, summary string }) bool { return g.name == first })
+			name, summary = groups[i].name, groups[i].summary
+		}
+		if !listed[name] {
+			fmt.Fprintf(w, "  %-10s %s\n", name, summary)
+		}
+		listed[name] = true
 	}
-	fmt.Fprintf(w, "  %-10s %s\n", "help", "explain a command and its flags: oauthdb help migrate")
+	fmt.Fprintf(w, "  %-10s %s\n", "help", "explain a command and its flags: oauthdb help client add")
 	fmt.Fprint(w, `
 Which database:
 
-  -database-url, if given; else the environment variable DATABASE_URL, if set; else the database
-  "oauthdb" of a private PostgreSQL, which is started when it is needed and goes on until 'oauthdb stop'.
+  -database-url, if given; else the environment variable DATABASE_URL, if set; else, in a clone of oauthdb, the
+  database "oauthdb" of a private PostgreSQL, which is started when it is needed and goes on until 'oauthdb stop'.
 
-Exit status: 0 done, 1 failed, 2 called wrongly, 130 interrupted.
+Exit status:
+
+  0 done, 1 failed, 2 called wrongly, 3 there is no such thing, 4 refused, 130 interrupted
 `)
+}
+
+func printGroup(w io.Writer, group string) {
+	fmt.Fprintf(w, "Usage:\n\n  oauthdb %s <command> [flags]\n\nCommands:\n\n", group)
+	for _, cmd := range commands() {
+		if name, ok := strings.CutPrefix(cmd.name, group+" "); ok {
+			fmt.Fprintf(w, "  %-14s %s\n", name, cmd.summary)
+		}
+	}
+	fmt.Fprintf(w, "\n'oauthdb help %s <command>' explains one.\n", group)
 }
 
 func printHelp(w io.Writer, cmd command, flags *flag.FlagSet) {

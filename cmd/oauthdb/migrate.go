@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -19,32 +20,25 @@ var migrateCommand = command{
 	summary: "apply the migrations that the database lacks",
 	details: `Several may run at once: one of them migrates, the others wait and find nothing left to do. A migration is
 applied whole or not at all.`,
+	record: migrated{},
 	prepare: func(flags *flag.FlagSet) action {
 		var t target
 		t.register(flags)
+		var p printer
+		p.register(flags)
 		lockTimeout := lockTimeoutFlag(flags)
+		dryRun := flags.Bool("dry-run", false, "say which migrations would be applied, and apply none")
 		return func(ctx context.Context, c console) error {
 			server, err := t.open(ctx, c)
 			if err != nil {
 				return err
 			}
 			return server.withSchema(ctx, c, *lockTimeout, func(s *schema) error {
+				if *dryRun {
+					return s.wouldMigrate(ctx, c, &p, func(f migrations.FileStatus) bool { return !f.Applied })
+				}
 				done, err := migrations.Up(ctx, s.DB, s.options)
-				printResults(c.out, "applied", done)
-				if err != nil {
-					return err
-				}
-				version, err := migrations.Version(ctx, s.DB, s.options)
-				if err != nil {
-					return err
-				}
-				if len(done) == 0 {
-					fmt.Fprintf(c.out, "up to date, at version %d\n", version)
-				} else {
-					fmt.Fprintf(c.out, "now at version %d\n", version)
-				}
-				fmt.Fprintf(c.out, "connect with %s\n", s.shown())
-				return nil
+				return s.report(ctx, c, &p, migrated{Did: "applied", Connection: s.shown(), Migrations: newMigrationRecords(done)}, err)
 			})
 		}
 	},
@@ -53,9 +47,12 @@ applied whole or not at all.`,
 var statusCommand = command{
 	name:    "status",
 	summary: "list the migrations and which of them the database has",
+	record:  migrationRecord{},
 	prepare: func(flags *flag.FlagSet) action {
 		var t target
 		t.register(flags)
+		var p printer
+		p.register(flags)
 		check := flags.Bool("check", false, "fail if a migration is pending")
 		return func(ctx context.Context, c console) error {
 			server, err := t.open(ctx, c)
@@ -67,8 +64,19 @@ var statusCommand = command{
 				if err != nil && len(files) == 0 {
 					return err
 				}
-				pending := printStatus(c.out, files)
-				fmt.Fprintf(c.out, "connect with %s\n", s.shown())
+				pending := 0
+				if p.json {
+					for _, f := range files {
+						r := newMigrationRecord(f)
+						writeJSON(c.out, r)
+						if r.State == statePending {
+							pending++
+						}
+					}
+				} else {
+					pending = printStatus(c.out, files)
+					fmt.Fprintf(c.out, "connect with %s\n", s.shown())
+				}
 				if err != nil {
 					return err
 				}
@@ -86,9 +94,13 @@ var rollbackCommand = command{
 	summary: "undo the latest migration, and the data in what it created",
 	details: `Undoing a migration drops what it created: tables with all their rows. On a database other than that of the
 private PostgreSQL, -yes has to say that this is meant.`,
+	record: migrated{},
 	prepare: func(flags *flag.FlagSet) action {
 		var t target
 		t.register(flags)
+		var p printer
+		p.register(flags)
+		dryRun := flags.Bool("dry-run", false, "say which migrations would be undone, and undo none")
 		to := flags.Int64("to", -1, "undo every migration above this `version`; 0 undoes all")
 		yes := flags.Bool("yes", false, "yes, drop the data too")
 		lockTimeout := lockTimeoutFlag(flags)
@@ -102,13 +114,18 @@ private PostgreSQL, -yes has to say that this is meant.`,
 			if err != nil {
 				return err
 			}
-			if !server.private && !*yes {
+			if !server.private && !*yes && !*dryRun {
 				return usage("rollback: this drops tables with their rows in %s: pass -yes if you mean it", server.shown())
 			}
 			return server.withSchema(ctx, c, *lockTimeout, func(s *schema) error {
-				before, err := migrations.Version(ctx, s.DB, s.options)
-				if err != nil {
-					return err
+				if *dryRun {
+					newest, err := migrations.Version(ctx, s.DB, s.options)
+					if err != nil {
+						return err
+					}
+					return s.wouldMigrate(ctx, c, &p, func(f migrations.FileStatus) bool {
+						return f.Applied && (given && f.Version > *to || !given && f.Version == newest)
+					})
 				}
 				var done []migrations.Result
 				if given {
@@ -116,20 +133,7 @@ private PostgreSQL, -yes has to say that this is meant.`,
 				} else {
 					done, err = migrations.Down(ctx, s.DB, s.options)
 				}
-				printResults(c.out, "undid", done)
-				if err != nil {
-					return err
-				}
-				after, err := migrations.Version(ctx, s.DB, s.options)
-				if err != nil {
-					return err
-				}
-				if len(done) == 0 {
-					fmt.Fprintf(c.out, "nothing to undo, at version %d\n", before)
-				} else {
-					fmt.Fprintf(c.out, "now at version %d\n", after)
-				}
-				return nil
+				return s.report(ctx, c, &p, migrated{Did: "undid", Migrations: newMigrationRecords(done)}, err)
 			})
 		}
 	},
@@ -171,12 +175,123 @@ func (h waitHandler) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-func printResults(w io.Writer, did string, done []migrations.Result) {
+// migrated is what a run of migrations has done.
+type migrated struct {
+	Did        string            `json:"-"` // applied or undid
+	Connection string            `json:"-"`
+	DryRun     bool              `json:"dry_run"` // then nothing has changed
+	Migrations []migrationRecord `json:"migrations"`
+	Version    int64             `json:"version"` // that the schema has now
+}
+
+func (r migrated) text(w io.Writer) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, r := range done {
-		fmt.Fprintf(tw, "%s\t%s\t%s\n", did, r.Name, milliseconds(r.Duration))
+	for _, m := range r.Migrations {
+		if r.DryRun {
+			fmt.Fprintf(tw, "would have %s\t%s\n", map[string]string{"applied": "applied", "undid": "undone"}[r.Did], m.Name)
+		} else {
+			fmt.Fprintf(tw, "%s\t%s\t%.1f ms\n", r.Did, m.Name, *m.Milliseconds)
+		}
 	}
 	tw.Flush()
+	switch {
+	case r.DryRun:
+		fmt.Fprintf(w, "dry run, nothing has changed: at version %d\n", r.Version)
+	case len(r.Migrations) > 0:
+		fmt.Fprintf(w, "now at version %d\n", r.Version)
+	case r.Did == "applied":
+		fmt.Fprintf(w, "up to date, at version %d\n", r.Version)
+	default:
+		fmt.Fprintf(w, "nothing to undo, at version %d\n", r.Version)
+	}
+	if r.Connection != "" {
+		fmt.Fprintf(w, "connect with %s\n", r.Connection)
+	}
+}
+
+// migrationRecord is a migration and whether the database has it.
+type migrationRecord struct {
+	Version      int64      `json:"version"`
+	Name         string     `json:"name"`  // of the file; empty if a newer release applied it
+	State        string     `json:"state"` // applied, pending, changed: from another file, or undone
+	AppliedAt    *time.Time `json:"applied_at"`
+	Milliseconds *float64   `json:"milliseconds"` // that this run took for it
+}
+
+const (
+	stateApplied = "applied"
+	statePending = "pending"
+	stateChanged = "changed"
+	stateUndone  = "undone"
+)
+
+func newMigrationRecord(f migrations.FileStatus) migrationRecord {
+	r := migrationRecord{Version: f.Version, Name: f.Name, State: statePending}
+	if f.Applied {
+		r.State, r.AppliedAt = stateApplied, new(f.AppliedAt.UTC())
+	}
+	if f.Changed {
+		r.State = stateChanged
+	}
+	return r
+}
+
+func newMigrationRecords(done []migrations.Result) []migrationRecord {
+	records := []migrationRecord{}
+	for _, r := range done {
+		records = append(records, migrationRecord{
+			Version: r.Version, Name: r.Name, Milliseconds: new(float64(r.Duration.Microseconds()) / 1000),
+		})
+	}
+	return records
+}
+
+// report prints what a run has done, also if it failed on the way.
+func (s *schema) report(ctx context.Context, c console, p *printer, done migrated, failed error) error {
+	if failed != nil {
+		if len(done.Migrations) > 0 && !p.json {
+			done.Connection = ""
+			var b strings.Builder
+			done.text(&b)
+			lines := strings.SplitAfter(b.String(), "\n")
+			io.WriteString(c.out, strings.Join(lines[:len(done.Migrations)], ""))
+		}
+		return failed
+	}
+	for i := range done.Migrations {
+		done.Migrations[i].State = map[string]string{"applied": stateApplied, "undid": stateUndone}[done.Did]
+	}
+	var err error
+	if done.Version, err = migrations.Version(ctx, s.DB, s.options); err != nil {
+		return err
+	}
+	p.print(c.out, done)
+	return nil
+}
+
+// wouldMigrate prints the migrations that a run would apply or undo.
+func (s *schema) wouldMigrate(ctx context.Context, c console, p *printer, due func(migrations.FileStatus) bool) error {
+	files, err := migrations.Status(ctx, s.DB, s.options)
+	if err != nil {
+		return err
+	}
+	would := migrated{DryRun: true, Did: "applied", Migrations: []migrationRecord{}}
+	for _, f := range files {
+		if due(f) {
+			would.Migrations = append(would.Migrations, newMigrationRecord(f))
+		}
+		if f.Applied {
+			would.Version = max(would.Version, f.Version)
+			if due(f) {
+				would.Did = "undid"
+			}
+		}
+	}
+	if would.Did == "undid" {
+		slices.Reverse(would.Migrations)
+	}
+	p.print(c.out, would)
+	return nil
 }
 
 func printStatus(w io.Writer, files []migrations.FileStatus) (pending int) {

@@ -178,6 +178,9 @@ func (o Options) home() (string, error) {
 	return dir, nil
 }
 
+// InClone says whether the working directory lies in a clone of the repository.
+func InClone() bool { return repository() != "" }
+
 // repository is the root of the repository that the working directory lies in, or
 // empty.
 func repository() string {

@@ -1,9 +1,12 @@
 // Command gen writes what is generated from the migrated schema rather than by sqlc:
 //
 //	store/constraints.go   a constant for each constraint and unique index, from the catalog
+//	store/sql.go           the calls' statements by name
 //	db/schema.sql          the dump that reviewers diff
 //
-// With -check it writes nothing, and fails if a file is not what it would write. It runs in the repository's root, as
+// and puts the fields of the Params types, which sqlc has written to store, into the order of queries/parameters.txt, with comments.
+//
+// With -check it writes nothing, and fails if a file is not what it would write; -sqlc names a folder in which sqlc has written anew. It runs in the repository's root, as
 // `make generate` and `make check` do, and starts a PostgreSQL if none is running.
 package main
 
@@ -28,10 +31,11 @@ import (
 
 func main() {
 	check := flag.Bool("check", false, "write nothing; fail if a generated file is stale")
+	fresh := flag.String("sqlc", "store", "`folder` to which sqlc has written")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *check); err != nil {
+	if err := run(ctx, *check, *fresh); err != nil {
 		fmt.Fprintln(os.Stderr, "gen:", err)
 		os.Exit(1)
 	}
@@ -43,7 +47,7 @@ type output struct {
 	text []byte
 }
 
-func run(ctx context.Context, check bool) (err error) {
+func run(ctx context.Context, check bool, fresh string) (err error) {
 	cluster, err := devdb.Start(ctx, devdb.Options{Kind: devdb.Test})
 	if err != nil {
 		return err
@@ -70,8 +74,12 @@ func run(ctx context.Context, check bool) (err error) {
 	if err != nil {
 		return err
 	}
+	outputs, err := callFiles(ctx, db, fresh)
+	if err != nil {
+		return err
+	}
 	var stale []string
-	for _, o := range []output{{"store/constraints.go", constraints}, {"db/schema.sql", schema}} {
+	for _, o := range append(outputs, output{"store/constraints.go", constraints}, output{"db/schema.sql", schema}) {
 		old, err := os.ReadFile(o.path)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err

@@ -8,19 +8,21 @@ import (
 	"go/printer"
 	"go/token"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
 // goSource is what the package store declares.
 type goSource struct {
 	methods map[string]method  // of *Queries
-	structs map[string][]field // fields in order
+	structs map[string][]field // their fields
 }
 
 type method struct {
 	signature string
-	params    []field // without the context
-	result    string  // the type of the first result, without the slice of a :many
+	params    []field  // without the context
+	passed    []string // fields of its Params, in the order of the statement's parameters
+	result    string   // the type of the first result, without the slice of a :many
 }
 
 type field struct{ name, typ string }
@@ -48,6 +50,7 @@ func readGo(dir string) (*goSource, error) {
 					s.methods[d.Name.Name] = method{
 						signature: d.Name.Name + strings.TrimPrefix(source(fset, d.Type), "func"),
 						params:    fields(fset, d.Type.Params)[1:],
+						passed:    selected(d.Body, "arg"),
 						result:    strings.TrimPrefix(source(fset, d.Type.Results.List[0].Type), "[]"),
 					}
 				}
@@ -75,6 +78,20 @@ func fields(fset *token.FileSet, list *ast.FieldList) []field {
 	return found
 }
 
+// selected are the fields of a variable that a function names, in order.
+func selected(body *ast.BlockStmt, variable string) []string {
+	var names []string
+	ast.Inspect(body, func(n ast.Node) bool {
+		if e, ok := n.(*ast.SelectorExpr); ok {
+			if x, ok := e.X.(*ast.Ident); ok && x.Name == variable {
+				names = append(names, e.Sel.Name)
+			}
+		}
+		return true
+	})
+	return names
+}
+
 func source(fset *token.FileSet, n ast.Node) string {
 	var b bytes.Buffer
 	if err := printer.Fprint(&b, fset, n); err != nil {
@@ -91,8 +108,10 @@ func (s *goSource) param(m method, n, count int) (typ, name string, err error) {
 		}
 	}
 	if len(m.params) == 1 {
-		if fs := s.structs[m.params[0].typ]; len(fs) == count {
-			return fs[n].typ, fs[n].name, nil
+		if fs := s.structs[m.params[0].typ]; len(fs) == count && len(m.passed) == count {
+			if i := slices.IndexFunc(fs, func(f field) bool { return f.name == m.passed[n] }); i >= 0 {
+				return fs[i].typ, fs[i].name, nil
+			}
 		}
 	}
 	return "", "", fmt.Errorf("%s doesn't take %d parameters", m.signature, count)

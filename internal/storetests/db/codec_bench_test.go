@@ -85,7 +85,7 @@ type plainRow struct {
 }
 
 func introspectByHand(ctx context.Context, pool *pgxpool.Pool, digest string) (r plainRow, err error) {
-	err = pool.QueryRow(ctx, store.IntrospectAccessToken, "server", nil, nil, digest).Scan(&r.outcome, &r.id, &r.clientID, &r.userID,
+	err = pool.QueryRow(ctx, store.SQL("IntrospectAccessToken"), "server", nil, nil, digest).Scan(&r.outcome, &r.id, &r.clientID, &r.userID,
 		&r.sub, &r.sessionID, &r.referenceID, &r.authorization, &r.refresh, &r.scopes, &r.resources, &r.details, &r.confirmation, &r.act,
 		&r.issuedAt, &r.expiresAt, &r.authTime, &r.acr, &r.amr, &r.username, &r.data)
 	return r, err
@@ -155,7 +155,7 @@ func BenchmarkCodec(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer conn.Close(context.WithoutCancel(b.Context()))
-	rows, err := conn.Query(b.Context(), store.IntrospectAccessToken, "server", nil, nil, digest)
+	rows, err := conn.Query(b.Context(), store.SQL("IntrospectAccessToken"), "server", nil, nil, digest)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func BenchmarkIntrospect(b *testing.B) {
 		{"plain", func() error { _, err := introspectByHand(ctx, plain, string(digest)); return err }},
 		{"store on plain", func() error { _, err := onPlain.IntrospectAccessToken(ctx, asServer(digest)); return err }},
 		{"unscanned", func() error { // what the query costs if nobody reads the row
-			rows, err := plain.Query(ctx, store.IntrospectAccessToken, "server", nil, nil, digest)
+			rows, err := plain.Query(ctx, store.SQL("IntrospectAccessToken"), "server", nil, nil, digest)
 			if err == nil {
 				rows.Close()
 				err = rows.Err()

@@ -44,9 +44,9 @@ var faults = []struct {
 }
 
 var queries = map[string]string{
-	"RedeemAuthorizationCode": store.RedeemAuthorizationCode, "RotateRefreshToken": store.RotateRefreshToken,
-	"RevokeUserAuthorizations": store.RevokeUserAuthorizations, "PollDeviceCode": store.PollDeviceCode,
-	"ApproveAuthorization": store.ApproveAuthorization, "RedeemOneTimeCode": store.RedeemOneTimeCode, "UseRecoveryCode": store.UseRecoveryCode,
+	"RedeemAuthorizationCode": store.SQL("RedeemAuthorizationCode"), "RotateRefreshToken": store.SQL("RotateRefreshToken"),
+	"RevokeUserAuthorizations": store.SQL("RevokeUserAuthorizations"), "PollDeviceCode": store.SQL("PollDeviceCode"),
+	"ApproveAuthorization": store.SQL("ApproveAuthorization"), "RedeemOneTimeCode": store.SQL("RedeemOneTimeCode"), "UseRecoveryCode": store.SQL("UseRecoveryCode"),
 }
 
 // rewritten runs one query as another.

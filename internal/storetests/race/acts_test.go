@@ -279,7 +279,7 @@ var grantActs = []grantAct{
 	}, {
 		name: "ExtendSession", want: store.OutcomeExtended, family: none, writes: "session", session: true,
 		run: func(ctx context.Context, c conn, s *scene) (granted, error) {
-			r, err := store.New(c).ExtendSession(ctx, store.ExtendSessionParams{ID: s.session, Lifetime: 2 * time.Hour})
+			r, err := store.New(c).ExtendSession(ctx, store.ExtendSessionParams{ID: s.session, Lifetime: 2 * time.Hour, MinGain: 10 * time.Minute})
 			return granted{outcome: r.Outcome, session: s.session}, err
 		},
 	}, {

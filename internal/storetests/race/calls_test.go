@@ -141,10 +141,13 @@ func (s *scene) pairwise() store.ClientID { return store.ClientID("w" + s.n) }
 
 func (s *scene) managed() store.ClientID { return store.ClientID("g" + s.n) }
 
+// fetched is when the documents of a scene were fetched: later than the ones that it has, and the same in each of its schedules.
+var fetched = time.Now().Add(-time.Minute)
+
 func (s *scene) document() store.PutClientDocumentParams {
 	id := "https://app.example/" + s.n
 	return store.PutClientDocumentParams{
-		ID: store.NewOAuthClientID(), ClientID: store.ClientID(id), DocumentClientID: &id, DocumentETag: new("v2"), FetchedAt: time.Now(),
+		ID: store.NewOAuthClientID(), ClientID: store.ClientID(id), DocumentClientID: &id, DocumentETag: new("v2"), FetchedAt: fetched,
 		FreshFor: time.Hour, RedirectURIs: []string{"https://app.example/cb"},
 	}
 }
@@ -365,7 +368,7 @@ var callActs = []callAct{
 		return came(store.New(c).PutClientDocument(ctx, p))
 	}},
 	{name: "RefreshClientDocument", run: func(ctx context.Context, c conn, s *scene) (string, error) {
-		return came(store.New(c).RefreshClientDocument(ctx, store.RefreshClientDocumentParams{ClientID: s.document().ClientID, DocumentETag: "v1", FetchedAt: time.Now(), FreshFor: time.Hour}))
+		return came(store.New(c).RefreshClientDocument(ctx, store.RefreshClientDocumentParams{ClientID: s.document().ClientID, DocumentETag: "v1", FetchedAt: fetched.Add(time.Second), FreshFor: time.Hour}))
 	}},
 	{name: "CreateInitialAccessToken", run: func(ctx context.Context, c conn, s *scene) (string, error) {
 		return came(store.New(c).CreateInitialAccessToken(ctx, store.CreateInitialAccessTokenParams{ID: store.NewInitialAccessTokenID(), Token: fixture.Digest(fixture.Unique("iat")), MaxUses: 1, Lifetime: time.Hour}))

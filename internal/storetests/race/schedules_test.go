@@ -309,17 +309,19 @@ func (x *scheduler) orders(m *meeting, hold []rowName) float64 {
 }
 
 // alike are results that are as right as one: of two refusals that hold, a grant may give either. One that has waited for its parents sees that
-// an ending has ended the session, and the user as it was before.
+// an ending has ended the session or the token presented, and the user and the client as they were before.
 func (p *schedule) alike(result string, serial map[string]string) []string {
 	all := []string{result}
 	for i, a := range p.actors {
-		ended := false
+		over, signedOut := false, false
 		for j, b := range p.actors {
-			e, is := b.what.(*endAct)
-			ended = ended || is && e.session && p.runs[j].ended < p.runs[i].ended
+			if e, is := b.what.(*endAct); is && p.runs[j].ended < p.runs[i].ended {
+				over, signedOut = true, signedOut || e.session
+			}
 		}
 		g, is := a.what.(*grantAct)
-		if !is || !ended || p.came(i) != string(store.OutcomeSignedOut) {
+		came := p.came(i)
+		if !is || !(over && came == string(store.OutcomeRevoked)) && !(signedOut && came == string(store.OutcomeSignedOut)) {
 			continue
 		}
 		said, rows, _ := strings.Cut(result, "\n")
@@ -440,7 +442,7 @@ func (p *schedule) liveness(m *meeting) string {
 			}
 			ends = true
 			later := p.runs[i].read > p.runs[j].ended && (f.id == "" || f.id == p.s.pending) // a new grant
-			if len(lives) > 0 && p.runs[j].err == nil && !later {
+			if len(lives) > 0 && p.runs[j].err == nil && !later && !p.agreedAgain(i, j, m) {
 				return fmt.Sprintf("%s is alive after %s: %v", g.name, e.name, lives)
 			}
 		}
@@ -455,6 +457,19 @@ func (p *schedule) liveness(m *meeting) string {
 		}
 	}
 	return ""
+}
+
+// agreedAgain says whether the consent that one call has stored was stored by another one as well, after an ending: it is the same row.
+func (p *schedule) agreedAgain(grant, ending int, m *meeting) bool {
+	if !m.gave[grant].consent {
+		return false
+	}
+	for k := range p.actors {
+		if k != grant && m.gave[k] != nil && m.gave[k].consent && m.gave[k].outcome == store.OutcomeGranted && p.runs[k].read > p.runs[ending].ended {
+			return true
+		}
+	}
+	return false
 }
 
 // isStrange says whether a meeting is in strange, or has two calls that are.

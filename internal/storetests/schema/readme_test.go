@@ -27,7 +27,7 @@ func between(t *testing.T, file, begin, end string) string {
 
 func TestReadmeShowsTheCodeThatIsTested(t *testing.T) {
 	t.Parallel()
-	code := between(t, "../../../store/example_test.go", "// readme:begin\n", "// readme:end\n")
+	code := between(t, "../../../store/readme_test.go", "// readme:begin\n", "// readme:end\n")
 	shown := between(t, "../../../README.md", "<!-- readme:begin -->\n```go\n", "\n```\n<!-- readme:end -->")
 	if code != shown {
 		t.Errorf("README.md shows another token endpoint than example_test.go: copy it between the marks")
