@@ -25,8 +25,8 @@ const (
 	registrationOpen    = "open"
 )
 
-// protocol is what of OAuth is served beyond the basics.
-type protocol struct {
+// offers is what of OAuth is served beyond the basics.
+type offers struct {
 	registration    string
 	clientDocuments bool
 	dpopNonces      bool
@@ -46,7 +46,7 @@ func (w *words) Set(text string) error {
 	return nil
 }
 
-func (p protocol) check() error {
+func (p offers) check() error {
 	if !slices.Contains([]string{registrationClosed, registrationByToken, registrationOpen}, p.registration) {
 		return fmt.Errorf("-registration %s: it is closed, token or open", p.registration)
 	}
@@ -59,7 +59,7 @@ func (p protocol) check() error {
 }
 
 // configure says the same to the adapter. A demo may fetch what clients publish on this machine.
-func (p protocol) configure(o *zitadel.Options, demo bool) {
+func (p offers) configure(o *zitadel.Options, demo bool) {
 	o.Scopes, o.Resources, o.DPoPNonces = p.scopes, p.resources, p.dpopNonces
 	o.ACRValues = []string{acrPassword, acrPhishingResistant}
 	if p.registration != registrationClosed {

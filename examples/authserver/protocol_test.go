@@ -18,7 +18,7 @@ import (
 
 // served has the server serve all that it can.
 func served(o *options) {
-	p := protocol{
+	p := offers{
 		registration: registrationOpen, clientDocuments: true, scopes: words{"notes"},
 		resources: words{"https://notes.example/mcp", "https://bank.example/"},
 	}
@@ -98,7 +98,7 @@ func TestAStrongerSignInIsAskedForWhereItIsWanted(t *testing.T) {
 
 func TestAuthorizationDetailsAreShownAndGranted(t *testing.T) {
 	t.Parallel()
-	w := start(t, served)
+	w := startAs(t, "127.0.0.1", served)
 	b := w.browser().signedIn()
 	b.grant("") // the scopes, as far as they go
 	const details = `[{"type":"photo_album","album":"Holidays","actions":["view","add"]}]`
@@ -119,7 +119,7 @@ func TestAuthorizationDetailsAreShownAndGranted(t *testing.T) {
 // What was agreed to at one resource server is asked again at another (RFC 8707).
 func TestConsentIsForTheResource(t *testing.T) {
 	t.Parallel()
-	w := start(t, served)
+	w := startAs(t, "127.0.0.1", served)
 	b := w.browser().signedIn()
 	b.grant("")
 	a := b.get(w.authorize("resource", "https://notes.example/mcp"))
@@ -132,8 +132,8 @@ func TestConsentIsForTheResource(t *testing.T) {
 
 func TestMetadataIsWhatTheFlagsSay(t *testing.T) {
 	t.Parallel()
-	for what, change := range map[string]func(*options){"": func(*options) {}, "served": served} {
-		w := start(t, change)
+	for what, change := range map[string]func(*options){"": nothing, "served": served} {
+		w := startAs(t, "127.0.0.1", change)
 		response, err := http.Get(w.issuer + "/.well-known/oauth-authorization-server")
 		if err != nil {
 			t.Fatal(err)
