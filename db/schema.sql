@@ -1598,7 +1598,7 @@ CREATE FUNCTION public.find_grant_by_assertion(assertion text, OUT authorization
     SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
-    SELECT a.id, a.expires_at, a.granted_scopes, a.resources INTO authorization_id, expires_at, scopes, resources
+    SELECT a.id, a.max_expires_at, a.granted_scopes, a.resources INTO authorization_id, expires_at, scopes, resources
     FROM oauth_client_assertion AS g
     JOIN oauth_authorization AS a ON a.id = g.authorization_id
     WHERE g.id = assertion;
@@ -1847,7 +1847,7 @@ BEGIN
     ELSIF EXISTS (
         SELECT FROM jsonb_array_elements(details) AS d (element)
         WHERE jsonb_typeof(d.element -> 'type') IS DISTINCT FROM 'string'
-            OR (d.element ->> 'type' = ANY (coalesce(c.authorization_details_types, default_types, '{}'))) IS NOT TRUE
+            OR (d.element ->> 'type' = ANY (coalesce(c.authorization_details_types, default_types))) IS NOT TRUE
     ) THEN
         RETURN 'invalid_authorization_details';
     END IF;
@@ -2087,7 +2087,8 @@ BEGIN
     verdict := CASE WHEN ok THEN 'retried' ELSE 'revoked' END;
     IF ok THEN
         refresh_token_expires_at := r.expires_at;
-        access_token_expires_at := CASE WHEN t.id IS NOT NULL THEN t.expires_at ELSE coalesce(r.access_token_expires_at, a.expires_at) END;
+        -- what isn't known any more has expired
+        access_token_expires_at := CASE WHEN t.id IS NOT NULL THEN t.expires_at ELSE coalesce(r.access_token_expires_at, a.expires_at, a.redeemed_at) END;
     END IF;
 END
 $$;
@@ -2201,7 +2202,7 @@ CREATE FUNCTION public.keep_sector() RETURNS trigger
     SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
-    IF TG_OP = 'UPDATE' AND OLD.sector_identifier IS NOT NULL THEN
+    IF OLD.sector_identifier IS NOT NULL THEN
         IF NEW.sector_identifier <> OLD.sector_identifier THEN
             PERFORM refuse_parameter('SectorIdentifier', 'can''t be changed, because all subjects of the client would change');
         END IF;
@@ -2358,13 +2359,13 @@ COMMENT ON FUNCTION public.may_decide(a public.oauth_authorization, decider text
 
 CREATE FUNCTION public.may_introspect(k public.oauth_client, method text, presented public.token_digest) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN COALESCE(((NOT (k).disabled) AND (method <> 'none'::text) AND public.authenticates(k, method, presented)), false);
+    RETURN ((NOT (k).disabled) AND (method <> 'none'::text) AND public.authenticates(k, method, presented));
 
 COMMENT ON FUNCTION public.may_introspect(k public.oauth_client, method text, presented public.token_digest) IS 'Whether a client may ask about tokens (RFC 7662, section 2.1): it is authenticated, and not disabled. none is no authentication here. Never NULL.';
 
 CREATE FUNCTION public.may_present(o public.oauth_client, t public.oauth_access_token, resources text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN COALESCE(((((t).client_id)::text = ((o).client_id)::text) OR ((NOT public.is_public(o)) AND (((t).resources)::text[] && (COALESCE(resources, '{}'::text[]) || ((o).client_id)::text)))), false);
+    RETURN COALESCE(((((t).client_id)::text = ((o).client_id)::text) OR ((NOT public.is_public(o)) AND (((t).resources)::text[] && (resources || ((o).client_id)::text)))), false);
 
 COMMENT ON FUNCTION public.may_present(o public.oauth_client, t public.oauth_access_token, resources text[]) IS 'Whether a client may exchange an access token (RFC 8693, section 2.1): one that was issued to it or, if it is confidential, one whose audience has its client_id or one of the resources, which are those that it serves. Never NULL.';
 
@@ -2447,12 +2448,10 @@ BEGIN
     IF current_setting('oauthdb.events', true) = 'on' AND (
         verdict IN (
             'replayed', 'proof_replayed', 'mismatched', 'regressed', 'suspended', 'ended', 'withdrawn', 'deleted', 'reinstated', 'enabled',
-            'registered', 'spent'
+            'registered', 'spent', 'updated', 'replaced'
         )
         OR (verdict = 'rotated' AND of_call = 'RotateClientSecret')
-        OR (verdict = 'updated' AND of_call IN ('UpdateRegistration', 'SetRegistrationAccessToken'))
         OR (verdict = 'created' AND of_call IN ('CreatePasskey', 'CreateTOTP'))
-        OR (verdict = 'replaced' AND of_call = 'ReplaceRecoveryCodes')
         OR (verdict = 'accepted' AND of_call = 'UseRecoveryCode')
     )
     -- Not what anybody can repeat without a credential: polling for a device that no user has to do with, guessing at a code.

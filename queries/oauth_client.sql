@@ -419,7 +419,8 @@ FROM (VALUES (true)) AS one (n);
 
 -- PutClientDocument stores what a client ID metadata document says (draft-ietf-oauth-client-id-metadata-document). client_id is the
 -- document's https URL, document_uri where it was fetched, if that is another one, and document_client_id what the document says in
--- client_id, which has to be the same. id is for a new client: make one for each call.
+-- client_id, which has to be the same. id is for a new client: make one for each call. The id of another client is an
+-- error.
 -- Fetches are ordered by fetched_at; one that lies ahead counts as now. The document need not be fetched again for fresh_for.
 -- token_endpoint_auth_method is none if it is nil. Such a client has no secret.
 -- changes are the columns that changed, consent_changes those of them about which users have to be asked again. A disabled client stays

@@ -9,6 +9,7 @@
 --   - unknown: there is no such client or user
 --   - disabled: the client is disabled (unauthorized_client)
 --   - suspended: the user is suspended (access_denied)
+-- Only granted changes anything. A consent that goes on keeps its id. The id of the consent of another client or user is an error.
 -- name: GrantConsent :one
 WITH locked AS MATERIALIZED (
     SELECT lock_parents(@user_id::user_id, @client_id::client_id, NULL) AS parents

@@ -199,7 +199,7 @@ LEFT JOIN claimed AS n ON true;
 -- confirmation is the key that the caller has proven to hold. It binds the access token and, if the client is public, the refresh token and
 -- the family as well (RFC 9449, section 5).
 -- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
--- access_token_id is made once for a request and kept for its retries.
+-- access_token_id and refresh_token_id are made once for a request and kept for its retries. That of another token is an error.
 -- Without refresh_token and refresh_token_id no refresh token is issued.
 -- resources, authorization_details, compared_types, default_scopes, default_resources, refresh_token_needs_offline_access,
 -- access_token_without_row and id_token_signed_response_alg are those of RedeemAuthorizationCode. The client's registration counts as it is
@@ -255,7 +255,7 @@ WITH presented AS MATERIALIZED (
             WHEN NOT key_fits(a.confirmation, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
             WHEN NOT binds_as_registered(c, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
             WHEN NOT is_live(a, c, u, s) THEN 'revoked'
-            WHEN NOT is_within(coalesce(@resources::text[], '{}'), coalesce(a.resources, '{}')) THEN 'invalid_target'
+            WHEN NOT is_within(@resources::text[], coalesce(a.resources, '{}')) THEN 'invalid_target'
             WHEN NOT details_within(sqlc.narg('authorization_details')::jsonb, a.authorization_details, @compared_types::text[])
             THEN 'invalid_authorization_details'
             ELSE coalesce(judge_again(c, a, a.granted_scopes, @default_scopes::text[], @default_resources::text[]), 'redeemed')
@@ -383,7 +383,7 @@ WITH presented AS MATERIALIZED (
     FROM granted AS g
     CROSS JOIN find_issued_access_token(@access_token_id::access_token_id, g.client_id, sqlc.narg('access_token')::token_digest, NULL, 'AccessTokenID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
-    WHERE NOT @access_token_without_row::boolean AND NOT EXISTS (SELECT FROM new_access_token)
+    WHERE NOT EXISTS (SELECT FROM new_access_token)
 ), answer AS MATERIALIZED (
     -- a repeated call gets what was written before, even if the session was extended or the client changed since
     SELECT g.sub, g.live_session_id, g.refresh_token, g.refresh_token_id, g.refresh_token_expires_at,

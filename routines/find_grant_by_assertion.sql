@@ -6,7 +6,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $$
 BEGIN
-    SELECT a.id, a.expires_at, a.granted_scopes, a.resources INTO authorization_id, expires_at, scopes, resources
+    SELECT a.id, a.max_expires_at, a.granted_scopes, a.resources INTO authorization_id, expires_at, scopes, resources
     FROM oauth_client_assertion AS g
     JOIN oauth_authorization AS a ON a.id = g.authorization_id
     WHERE g.id = assertion;

@@ -17,7 +17,7 @@ BEGIN
     ELSIF EXISTS (
         SELECT FROM jsonb_array_elements(details) AS d (element)
         WHERE jsonb_typeof(d.element -> 'type') IS DISTINCT FROM 'string'
-            OR (d.element ->> 'type' = ANY (coalesce(c.authorization_details_types, default_types, '{}'))) IS NOT TRUE
+            OR (d.element ->> 'type' = ANY (coalesce(c.authorization_details_types, default_types))) IS NOT TRUE
     ) THEN
         RETURN 'invalid_authorization_details';
     END IF;

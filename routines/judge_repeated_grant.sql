@@ -31,7 +31,8 @@ BEGIN
     verdict := CASE WHEN ok THEN 'retried' ELSE 'revoked' END;
     IF ok THEN
         refresh_token_expires_at := r.expires_at;
-        access_token_expires_at := CASE WHEN t.id IS NOT NULL THEN t.expires_at ELSE coalesce(r.access_token_expires_at, a.expires_at) END;
+        -- what isn't known any more has expired
+        access_token_expires_at := CASE WHEN t.id IS NOT NULL THEN t.expires_at ELSE coalesce(r.access_token_expires_at, a.expires_at, a.redeemed_at) END;
     END IF;
 END
 $$;

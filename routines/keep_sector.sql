@@ -3,7 +3,7 @@ LANGUAGE plpgsql
 SET search_path FROM CURRENT
 AS $$
 BEGIN
-    IF TG_OP = 'UPDATE' AND OLD.sector_identifier IS NOT NULL THEN
+    IF OLD.sector_identifier IS NOT NULL THEN
         IF NEW.sector_identifier <> OLD.sector_identifier THEN
             PERFORM refuse_parameter('SectorIdentifier', 'can''t be changed, because all subjects of the client would change');
         END IF;

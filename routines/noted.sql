@@ -9,12 +9,10 @@ BEGIN
     IF current_setting('oauthdb.events', true) = 'on' AND (
         verdict IN (
             'replayed', 'proof_replayed', 'mismatched', 'regressed', 'suspended', 'ended', 'withdrawn', 'deleted', 'reinstated', 'enabled',
-            'registered', 'spent'
+            'registered', 'spent', 'updated', 'replaced'
         )
         OR (verdict = 'rotated' AND of_call = 'RotateClientSecret')
-        OR (verdict = 'updated' AND of_call IN ('UpdateRegistration', 'SetRegistrationAccessToken'))
         OR (verdict = 'created' AND of_call IN ('CreatePasskey', 'CreateTOTP'))
-        OR (verdict = 'replaced' AND of_call = 'ReplaceRecoveryCodes')
         OR (verdict = 'accepted' AND of_call = 'UseRecoveryCode')
     )
     -- Not what anybody can repeat without a credential: polling for a device that no user has to do with, guessing at a code.

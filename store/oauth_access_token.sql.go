@@ -312,7 +312,7 @@ type ExchangeTokenRow struct {
 // confirmation is the key that the caller has proven to hold. It binds the new token, and has to be the key of a token that was issued to the
 // client and is bound to one.
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
-// access_token_id is made once for a request and kept for its retries.
+// access_token_id is made once for a request and kept for its retries. The access_token_id of another token is an error.
 // sub is the subject by which the client knows the user.
 // ip_address is for the security event (ListSecurityEvents).
 //   - exchanged: the token is written
@@ -1122,7 +1122,7 @@ type IssueTokenByAssertionRow struct {
 // default_scopes, default_resources and default_authorization_details_types are what a client may ask for if nothing is registered for it.
 // confirmation is the key that the caller has proven to hold. It binds the access token.
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
-// access_token_id is made once for a request and kept for its retries.
+// access_token_id is made once for a request and kept for its retries. The access_token_id of another token is an error.
 // access_token_without_row is that of RedeemAuthorizationCode.
 // The token has a family of its own, which ends with it. There is no refresh token: the client presents another assertion.
 // sub is the subject by which the client knows the user.

@@ -164,7 +164,7 @@ type ApproveAuthorizationRow struct {
 //   - invalid_authorization_details: the granted authorization_details go beyond the request, or the client may no longer use one of their
 //     types (invalid_authorization_details)
 //
-// Only approved and retried change anything.
+// Only approved and retried change anything. The code of another authorization is an error.
 func (q *Queries) ApproveAuthorization(ctx context.Context, arg ApproveAuthorizationParams) (ApproveAuthorizationRow, error) {
 	row := q.db.QueryRow(ctx, approveAuthorization,
 		arg.UserID,
@@ -1230,7 +1230,7 @@ type IssueAuthorizationCodeRow struct {
 //   - invalid_authorization_details: the client may no longer use one of the types (invalid_authorization_details)
 //   - unknown: there is no such authorization (an error page)
 //
-// Only issued changes anything.
+// Only issued changes anything. The code of another authorization is an error.
 func (q *Queries) IssueAuthorizationCode(ctx context.Context, arg IssueAuthorizationCodeParams) (IssueAuthorizationCodeRow, error) {
 	row := q.db.QueryRow(ctx, issueAuthorizationCode,
 		arg.CodeLifetime,
@@ -1468,7 +1468,8 @@ type IssueGrantRow struct {
 //   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
 //   - revoked: the same call had written the grant before, and it has been ended since (invalid_grant)
 //
-// Only issued changes anything. The id of another grant, or of one of other scopes, resources or tokens, is an error.
+// Only issued changes anything. The id of another grant, or of one of other scopes, resources or tokens, is an
+// error; so is the access_token_id or refresh_token_id of another token.
 func (q *Queries) IssueGrant(ctx context.Context, arg IssueGrantParams) (IssueGrantRow, error) {
 	row := q.db.QueryRow(ctx, issueGrant,
 		arg.UserID,
@@ -1849,7 +1850,8 @@ WITH caller AS MATERIALIZED (
             WHEN f.refresh_token IS NOT NULL THEN $22::refresh_token_id
         END)::refresh_token_id AS refresh_token_id,
         (CASE
-            WHEN f.outcome = 'retried' AND $23::boolean THEN coalesce(r.access_token_expires_at, f.expires_at)
+            WHEN f.outcome = 'retried' AND $23::boolean
+            THEN coalesce(r.access_token_expires_at, f.expires_at, least(f.access_token_ends_at, f.family_ends_at))
             ELSE least(f.access_token_ends_at, f.family_ends_at)
         END)::timestamptz AS access_token_expires_at,
         (CASE
@@ -1895,18 +1897,24 @@ WITH caller AS MATERIALIZED (
         $25::jsonb
     FROM granted AS g
     WHERE g.outcome = 'redeemed' AND NOT $23::boolean
+    ON CONFLICT DO NOTHING -- the id or token of another one is refused below
+    RETURNING id
 ), earlier_access_token AS MATERIALIZED (
     SELECT e.authorization_id, e.expires_at, e.resources, e.authorization_details
     FROM granted AS g
     CROSS JOIN find_issued_access_token($18::access_token_id, g.client_id, $24::token_digest, NULL, 'AccessTokenID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
-    WHERE g.outcome = 'retried' AND NOT $23::boolean
+    WHERE NOT EXISTS (SELECT FROM new_access_token)
 ), answer AS MATERIALIZED (
     -- a repeated call gets what was written before, even if the session was extended or the client changed since
     SELECT g.sub, g.refresh_token_id, g.refresh_token_expires_at,
         (CASE WHEN e.authorization_id IS NULL THEN g.access_resources ELSE e.resources END)::text[] AS resources,
         (CASE WHEN e.authorization_id IS NULL THEN g.access_details ELSE e.authorization_details END)::jsonb AS authorization_details,
-        (CASE WHEN e.authorization_id IS NULL THEN g.access_token_expires_at ELSE e.expires_at END)::timestamptz AS access_token_expires_at
+        (CASE
+            WHEN e.authorization_id IS NULL THEN g.access_token_expires_at
+            WHEN e.authorization_id = g.id THEN e.expires_at
+            ELSE refuse_parameter('AccessTokenID', 'is that of another token')::timestamptz
+        END)::timestamptz AS access_token_expires_at
     FROM granted AS g
     LEFT JOIN earlier_access_token AS e ON true
 )
@@ -2014,7 +2022,7 @@ type RedeemAuthorizationCodeRow struct {
 // It binds the access token and, if the client is public, the refresh token and the family as well (RFC 9449, section 5).
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 // access_token and refresh_token are the digests of the new tokens. access_token is NULL if that token is a JWT, which is known by its id.
-// access_token_id is made once for a request and kept for its retries.
+// access_token_id and refresh_token_id are made once for a request and kept for its retries. That of another token is an error.
 // Without refresh_token and refresh_token_id no refresh token is issued. With refresh_token_needs_offline_access none is issued unless
 // offline_access was granted (OpenID Connect Core, section 11): the answer's refresh_token_id is NULL.
 // resources and authorization_details narrow the access token (RFC 8707, section 2.2; RFC 9396, section 6.1); empty leaves all that was

@@ -273,6 +273,8 @@ type GrantConsentRow struct {
 //   - unknown: there is no such client or user
 //   - disabled: the client is disabled (unauthorized_client)
 //   - suspended: the user is suspended (access_denied)
+//
+// Only granted changes anything. A consent that goes on keeps its id. The id of the consent of another client or user is an error.
 func (q *Queries) GrantConsent(ctx context.Context, arg GrantConsentParams) (GrantConsentRow, error) {
 	row := q.db.QueryRow(ctx, grantConsent,
 		arg.UserID,

@@ -467,7 +467,7 @@ WITH presented AS MATERIALIZED (
             WHEN NOT key_fits(a.confirmation, $7::token_confirmation) THEN 'mismatched'
             WHEN NOT binds_as_registered(c, $7::token_confirmation) THEN 'mismatched'
             WHEN NOT is_live(a, c, u, s) THEN 'revoked'
-            WHEN NOT is_within(coalesce($5::text[], '{}'), coalesce(a.resources, '{}')) THEN 'invalid_target'
+            WHEN NOT is_within($5::text[], coalesce(a.resources, '{}')) THEN 'invalid_target'
             WHEN NOT details_within($6::jsonb, a.authorization_details, $10::text[])
             THEN 'invalid_authorization_details'
             ELSE coalesce(judge_again(c, a, a.granted_scopes, $11::text[], $12::text[]), 'redeemed')
@@ -595,7 +595,7 @@ WITH presented AS MATERIALIZED (
     FROM granted AS g
     CROSS JOIN find_issued_access_token($19::access_token_id, g.client_id, $21::token_digest, NULL, 'AccessTokenID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
-    WHERE NOT $20::boolean AND NOT EXISTS (SELECT FROM new_access_token)
+    WHERE NOT EXISTS (SELECT FROM new_access_token)
 ), answer AS MATERIALIZED (
     -- a repeated call gets what was written before, even if the session was extended or the client changed since
     SELECT g.sub, g.live_session_id, g.refresh_token, g.refresh_token_id, g.refresh_token_expires_at,
@@ -713,7 +713,7 @@ type PollDeviceCodeRow struct {
 // confirmation is the key that the caller has proven to hold. It binds the access token and, if the client is public, the refresh token and
 // the family as well (RFC 9449, section 5).
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
-// access_token_id is made once for a request and kept for its retries.
+// access_token_id and refresh_token_id are made once for a request and kept for its retries. That of another token is an error.
 // Without refresh_token and refresh_token_id no refresh token is issued.
 // resources, authorization_details, compared_types, default_scopes, default_resources, refresh_token_needs_offline_access,
 // access_token_without_row and id_token_signed_response_alg are those of RedeemAuthorizationCode. The client's registration counts as it is

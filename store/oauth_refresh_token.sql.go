@@ -439,7 +439,7 @@ WITH presented AS MATERIALIZED (
         ),
         updated_at = now()
     FROM granted AS g
-    WHERE r.id = g.id AND NOT g.is_new AND g.successor_id <> $17::refresh_token_id AND $21::boolean
+    WHERE r.id = g.id AND g.successor_id <> $17::refresh_token_id AND $21::boolean
 ), new_access_token AS (
     -- a retry's access token refers to the token presented, which is locked; the successor may be gone
     INSERT INTO oauth_access_token (
@@ -459,7 +459,7 @@ WITH presented AS MATERIALIZED (
     FROM granted AS g
     CROSS JOIN find_issued_access_token($24::access_token_id, g.client_id, $23::token_digest, NULL, 'AccessTokenID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
-    WHERE NOT $21::boolean AND NOT EXISTS (SELECT FROM new_access_token)
+    WHERE NOT EXISTS (SELECT FROM new_access_token)
 ), answer AS MATERIALIZED (
     -- a repeated call gets what was written before, even if the session was extended or the client changed since
     SELECT g.sub, g.live_session_id, g.successor, g.successor_id, g.refresh_token_expires_at,
@@ -577,7 +577,7 @@ type RotateRefreshTokenRow struct {
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 // access_token_without_row is that of RedeemAuthorizationCode. One family may have access tokens with and without a row. Nothing remembers
 // what a retry was answered without a row, so if that retry is repeated, its access token expires later.
-// access_token_id and successor_id are made once for a request and kept for its retries. The access_token_id of another token is an error.
+// access_token_id and successor_id are made once for a request and kept for its retries. That of another token is an error.
 // No token outlives the family's max_expires_at. No access token of a bound family outlives the session.
 // data is what a library on top keeps with the new tokens; NULL leaves what it keeps with the token presented.
 // id_token_signed_response_alg is that of RedeemAuthorizationCode.

@@ -34,7 +34,7 @@ type Querier interface {
 	//   - invalid_target: the client may no longer ask for one of the resources (invalid_target)
 	//   - invalid_authorization_details: the granted authorization_details go beyond the request, or the client may no longer use one of their
 	//     types (invalid_authorization_details)
-	// Only approved and retried change anything.
+	// Only approved and retried change anything. The code of another authorization is an error.
 	ApproveAuthorization(ctx context.Context, arg ApproveAuthorizationParams) (ApproveAuthorizationRow, error)
 	// AuthenticateClient says whether a caller is the client that it claims to be (RFC 6749, section 2.3). It is for libraries that authenticate
 	// in a step of their own and then pass client_auth_method verified. The calls of the token, introspection and revocation endpoints
@@ -377,7 +377,7 @@ type Querier interface {
 	// confirmation is the key that the caller has proven to hold. It binds the new token, and has to be the key of a token that was issued to the
 	// client and is bound to one.
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
-	// access_token_id is made once for a request and kept for its retries.
+	// access_token_id is made once for a request and kept for its retries. The access_token_id of another token is an error.
 	// sub is the subject by which the client knows the user.
 	// ip_address is for the security event (ListSecurityEvents).
 	//   - exchanged: the token is written
@@ -538,6 +538,7 @@ type Querier interface {
 	//   - unknown: there is no such client or user
 	//   - disabled: the client is disabled (unauthorized_client)
 	//   - suspended: the user is suspended (access_denied)
+	// Only granted changes anything. A consent that goes on keeps its id. The id of the consent of another client or user is an error.
 	GrantConsent(ctx context.Context, arg GrantConsentParams) (GrantConsentRow, error)
 	// IntrospectAccessToken says whether an access token, given by its digest, is live, and describes it (RFC 7662, section 2.2). The caller is
 	// authenticated as in AuthenticateClient. A server that asks for itself, for its UserInfo endpoint for example, passes
@@ -603,7 +604,7 @@ type Querier interface {
 	//   - invalid_target: the client may no longer ask for one of the resources (invalid_target)
 	//   - invalid_authorization_details: the client may no longer use one of the types (invalid_authorization_details)
 	//   - unknown: there is no such authorization (an error page)
-	// Only issued changes anything.
+	// Only issued changes anything. The code of another authorization is an error.
 	IssueAuthorizationCode(ctx context.Context, arg IssueAuthorizationCodeParams) (IssueAuthorizationCodeRow, error)
 	// IssueGrant grants a client access to a user's resources without a request or a code, and issues the tokens (RFC 6749, section 4.5). It is
 	// for extension grants, impersonation and administrators. The server has decided that the user may be acted for; this call decides what the
@@ -632,7 +633,8 @@ type Querier interface {
 	//   - invalid_target: the client may not ask for the resources (invalid_target)
 	//   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
 	//   - revoked: the same call had written the grant before, and it has been ended since (invalid_grant)
-	// Only issued changes anything. The id of another grant, or of one of other scopes, resources or tokens, is an error.
+	// Only issued changes anything. The id of another grant, or of one of other scopes, resources or tokens, is an
+	// error; so is the access_token_id or refresh_token_id of another token.
 	IssueGrant(ctx context.Context, arg IssueGrantParams) (IssueGrantRow, error)
 	// IssueTokenByAssertion issues an access token to a client that presents the assertion of a trusted issuer about a user (RFC 7523, section
 	// 2.1; Identity Assertion JWT Authorization Grant). The server has verified the assertion's signature and passes what it says.
@@ -646,7 +648,7 @@ type Querier interface {
 	// default_scopes, default_resources and default_authorization_details_types are what a client may ask for if nothing is registered for it.
 	// confirmation is the key that the caller has proven to hold. It binds the access token.
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
-	// access_token_id is made once for a request and kept for its retries.
+	// access_token_id is made once for a request and kept for its retries. The access_token_id of another token is an error.
 	// access_token_without_row is that of RedeemAuthorizationCode.
 	// The token has a family of its own, which ends with it. There is no refresh token: the client presents another assertion.
 	// sub is the subject by which the client knows the user.
@@ -766,7 +768,7 @@ type Querier interface {
 	// confirmation is the key that the caller has proven to hold. It binds the access token and, if the client is public, the refresh token and
 	// the family as well (RFC 9449, section 5).
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
-	// access_token_id is made once for a request and kept for its retries.
+	// access_token_id and refresh_token_id are made once for a request and kept for its retries. That of another token is an error.
 	// Without refresh_token and refresh_token_id no refresh token is issued.
 	// resources, authorization_details, compared_types, default_scopes, default_resources, refresh_token_needs_offline_access,
 	// access_token_without_row and id_token_signed_response_alg are those of RedeemAuthorizationCode. The client's registration counts as it is
@@ -801,7 +803,8 @@ type Querier interface {
 	PollDeviceCode(ctx context.Context, arg PollDeviceCodeParams) (PollDeviceCodeRow, error)
 	// PutClientDocument stores what a client ID metadata document says (draft-ietf-oauth-client-id-metadata-document). client_id is the
 	// document's https URL, document_uri where it was fetched, if that is another one, and document_client_id what the document says in
-	// client_id, which has to be the same. id is for a new client: make one for each call.
+	// client_id, which has to be the same. id is for a new client: make one for each call. The id of another client is an
+	// error.
 	// Fetches are ordered by fetched_at; one that lies ahead counts as now. The document need not be fetched again for fresh_for.
 	// token_endpoint_auth_method is none if it is nil. Such a client has no secret.
 	// changes are the columns that changed, consent_changes those of them about which users have to be asked again. A disabled client stays
@@ -818,7 +821,8 @@ type Querier interface {
 	//     if the method is one with a secret, or if the client would take pairwise subjects away from its sector, as in UpdateRegistration
 	PutClientDocument(ctx context.Context, arg PutClientDocumentParams) (PutClientDocumentRow, error)
 	// ReauthenticateSession records that the user has authenticated again in a session that goes on, for prompt=login or a step up to another
-	// acr. It adds and ends no session, and no client is notified. token is the digest of a new cookie; NULL keeps the present one.
+	// acr. It adds and ends no session, and no client is notified. token is the digest of a new cookie; NULL keeps the present one. That of
+	// another session is an error.
 	//   - authenticated: the session has a new auth_time, acr and amr
 	//   - signed_out: there is no such session of the user, or it is not live (login_required)
 	ReauthenticateSession(ctx context.Context, arg ReauthenticateSessionParams) (ReauthenticateSessionRow, error)
@@ -830,7 +834,7 @@ type Querier interface {
 	// It binds the access token and, if the client is public, the refresh token and the family as well (RFC 9449, section 5).
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	// access_token and refresh_token are the digests of the new tokens. access_token is NULL if that token is a JWT, which is known by its id.
-	// access_token_id is made once for a request and kept for its retries.
+	// access_token_id and refresh_token_id are made once for a request and kept for its retries. That of another token is an error.
 	// Without refresh_token and refresh_token_id no refresh token is issued. With refresh_token_needs_offline_access none is issued unless
 	// offline_access was granted (OpenID Connect Core, section 11): the answer's refresh_token_id is NULL.
 	// resources and authorization_details narrow the access token (RFC 8707, section 2.2; RFC 9396, section 6.1); empty leaves all that was
@@ -1023,7 +1027,7 @@ type Querier interface {
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	// access_token_without_row is that of RedeemAuthorizationCode. One family may have access tokens with and without a row. Nothing remembers
 	// what a retry was answered without a row, so if that retry is repeated, its access token expires later.
-	// access_token_id and successor_id are made once for a request and kept for its retries. The access_token_id of another token is an error.
+	// access_token_id and successor_id are made once for a request and kept for its retries. That of another token is an error.
 	// No token outlives the family's max_expires_at. No access token of a bound family outlives the session.
 	// data is what a library on top keeps with the new tokens; NULL leaves what it keeps with the token presented.
 	// id_token_signed_response_alg is that of RedeemAuthorizationCode.

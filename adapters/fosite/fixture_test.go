@@ -25,9 +25,9 @@ import (
 	"github.com/ory/fosite"
 	"github.com/ory/fosite/compose"
 	"github.com/ory/fosite/handler/oauth2"
-	"github.com/ory/fosite/token/jwt"
 
 	fositedb "github.com/oauthdb/oauthdb/adapters/fosite"
+	"github.com/oauthdb/oauthdb/adapters/fosite/fositetest"
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/internal/testdb"
 	"github.com/oauthdb/oauthdb/store"
@@ -127,106 +127,46 @@ func (w *world) serve(change ...func(*how)) *server {
 	if h.hmac {
 		s.provider = compose.ComposeAllEnabled(s.config, h.storage, signingKey)
 	} else {
-		key := func(context.Context) (any, error) { return signingKey, nil }
 		var core oauth2.CoreStrategy = h.storage.(*fositedb.Store).Strategy()
 		if h.jwt {
+			key := func(context.Context) (any, error) { return signingKey, nil }
 			core = compose.NewOAuth2JWTStrategy(key, compose.NewOAuth2HMACStrategy(s.config), s.config)
 		}
-		s.provider = compose.Compose(s.config, h.storage, &compose.CommonStrategy{
-			CoreStrategy:               core,
-			OpenIDConnectTokenStrategy: compose.NewOpenIDConnectStrategy(key, s.config),
-			Signer:                     &jwt.DefaultSigner{GetPrivateKey: key},
-		}, compose.OAuth2AuthorizeExplicitFactory, compose.OAuth2ClientCredentialsGrantFactory, compose.OAuth2RefreshTokenGrantFactory,
-			compose.RFC7523AssertionGrantFactory, compose.OpenIDConnectExplicitFactory, compose.OpenIDConnectRefreshFactory,
-			compose.OAuth2TokenIntrospectionFactory, compose.OAuth2TokenRevocationFactory, compose.OAuth2PKCEFactory,
-			compose.PushedAuthorizeHandlerFactory)
+		s.provider = fositetest.Compose(s.config, h.storage, core, signingKey)
 	}
 	if !h.bare {
 		s.provider = fositedb.Wrap(s.provider)
 	}
-	s.endpoints(mux)
+	mux.Handle("/", s.endpoints())
 	return s
 }
 
-// endpoints are as the library's documentation has them. The world's user agrees to everything at once.
-func (s *server) endpoints(mux *http.ServeMux) {
-	p := s.provider
-	mux.HandleFunc("/authorize", func(w http.ResponseWriter, r *http.Request) {
-		ar, err := p.NewAuthorizeRequest(r.Context(), r)
-		if err != nil {
-			p.WriteAuthorizeError(r.Context(), w, ar, err)
-			return
-		}
-		if r.Form.Get("look") != "" {
-			return // the page, without a decision
-		}
-		for _, scope := range ar.GetRequestedScopes() {
-			ar.GrantScope(scope)
-		}
-		for _, audience := range ar.GetRequestedAudience() {
-			ar.GrantAudience(audience)
-		}
-		session := fositedb.NewSession(s.user, s.session)
-		session.Claims.AuthTime = session.Claims.RequestedAt
-		session.Claims.AuthenticationContextClassReference = "urn:example:pwd"
-		session.Username = "ada"
-		session.Extra = map[string]any{"plan": "gold"}
-		response, err := p.NewAuthorizeResponse(r.Context(), ar, session)
-		if err != nil {
-			p.WriteAuthorizeError(r.Context(), w, ar, err)
-			return
-		}
-		p.WriteAuthorizeResponse(r.Context(), w, ar, response)
-	})
-	mux.HandleFunc("/par", func(w http.ResponseWriter, r *http.Request) {
-		ar, err := p.NewPushedAuthorizeRequest(r.Context(), r)
-		if err != nil {
-			p.WritePushedAuthorizeError(r.Context(), w, ar, err)
-			return
-		}
-		response, err := p.NewPushedAuthorizeResponse(r.Context(), ar, fositedb.NewSession("", ""))
-		if err != nil {
-			p.WritePushedAuthorizeError(r.Context(), w, ar, err)
-			return
-		}
-		p.WritePushedAuthorizeResponse(r.Context(), w, ar, response)
-	})
-	mux.HandleFunc("/token", func(w http.ResponseWriter, r *http.Request) {
-		ar, err := p.NewAccessRequest(r.Context(), r, fositedb.NewSession("", ""))
-		if err != nil {
-			p.WriteAccessError(r.Context(), w, ar, err)
-			return
-		}
-		if ar.GetGrantTypes().ExactOne("client_credentials") {
-			for _, scope := range ar.GetRequestedScopes() {
-				ar.GrantScope(scope)
+// endpoints are served with the world's user signed in.
+func (s *server) endpoints() http.Handler {
+	return fositetest.Endpoints{
+		Provider: s.provider,
+		Look:     func(r *http.Request) bool { return r.Form.Get("look") != "" },
+		SignedIn: func(*http.Request) *fositedb.Session {
+			session := fositedb.NewSession(s.user, s.session)
+			session.Claims.AuthTime = session.Claims.RequestedAt
+			session.Claims.AuthenticationContextClassReference = "urn:example:pwd"
+			session.Username = "ada"
+			session.Extra = map[string]any{"plan": "gold"}
+			return session
+		},
+		Grant: func(r *http.Request, ar fosite.AccessRequester) {
+			session := ar.GetSession().(*fositedb.Session)
+			if ar.GetGrantTypes().ExactOne("client_credentials") {
+				session.Extra = map[string]any{"plan": "machine"}
 			}
-			ar.GetSession().(*fositedb.Session).Extra = map[string]any{"plan": "machine"}
-		}
-		if s.widen.Load() {
-			ar.GrantScope("calendar")
-		}
-		if plan := r.Form.Get("plan"); plan != "" {
-			ar.GetSession().(*fositedb.Session).Extra = map[string]any{"plan": plan}
-		}
-		response, err := p.NewAccessResponse(r.Context(), ar)
-		if err != nil {
-			p.WriteAccessError(r.Context(), w, ar, err)
-			return
-		}
-		p.WriteAccessResponse(r.Context(), w, ar, response)
-	})
-	mux.HandleFunc("/introspect", func(w http.ResponseWriter, r *http.Request) {
-		response, err := p.NewIntrospectionRequest(r.Context(), r, fositedb.NewSession("", ""))
-		if err != nil {
-			p.WriteIntrospectionError(r.Context(), w, err)
-			return
-		}
-		p.WriteIntrospectionResponse(r.Context(), w, response)
-	})
-	mux.HandleFunc("/revoke", func(w http.ResponseWriter, r *http.Request) {
-		p.WriteRevocationResponse(r.Context(), w, p.NewRevocationRequest(r.Context(), r))
-	})
+			if s.widen.Load() {
+				ar.GrantScope("calendar")
+			}
+			if plan := r.Form.Get("plan"); plan != "" {
+				session.Extra = map[string]any{"plan": plan}
+			}
+		},
+	}.Handler()
 }
 
 // client is a client as its own developers know it.

@@ -15,7 +15,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,6 +29,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/oauthdb/oauthdb/adapters/zitadel"
+	"github.com/oauthdb/oauthdb/adapters/zitadel/zitadeltest"
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/internal/testdb"
 	"github.com/oauthdb/oauthdb/store"
@@ -62,6 +62,7 @@ type world struct {
 
 	tenant *store.ReferenceID // in which the user approves; nil: in none
 	grants []string           // scopes that the user approves; nil: all
+	agreed string             // authorization_details that the user approves
 }
 
 // swap is a handler that can be replaced while it serves.
@@ -76,7 +77,7 @@ func options() zitadel.Options {
 	return zitadel.Options{
 		SuccessorKeys:     [][]byte{[]byte(strings.Repeat("s", 32))},
 		KeyEncryptionKeys: [][]byte{[]byte(strings.Repeat("k", 32))},
-		LoginURL:          func(id string) string { return "/login?id=" + url.QueryEscape(id) },
+		LoginURL:          zitadeltest.LoginURL,
 		SigningAlgorithm:  jose.ES256,
 		Scopes:            []string{"calendar"},
 	}
@@ -142,25 +143,9 @@ func (w *world) newServer(pool zitadel.DB) (*zitadel.Storage, *zitadel.Provider)
 
 // pages are the provider's endpoints and a login page on which the world's user agrees to everything at once.
 func (w *world) pages(storage *zitadel.Storage, provider *zitadel.Provider) http.HandlerFunc {
-	mux := http.NewServeMux()
-	mux.Handle("/", provider)
-	mux.HandleFunc("/login", func(rw http.ResponseWriter, r *http.Request) {
-		id := r.FormValue("id")
-		p, err := storage.PendingRequest(r.Context(), id)
-		if err != nil {
-			http.Error(rw, err.Error(), http.StatusBadRequest)
-			return
-		}
-		if slices.Contains(p.Request.Prompt, "none") {
-			err = provider.Deny(rw, r, id, nil)
-		} else {
-			err = provider.Approve(rw, r, id, w.approval(p))
-		}
-		if err != nil {
-			http.Error(rw, err.Error(), http.StatusBadRequest)
-		}
-	})
-	return mux.ServeHTTP
+	return zitadeltest.Handler(storage, provider, func(_ *http.Request, p zitadel.PendingRequest) *zitadel.Approval {
+		return new(w.approval(p))
+	}).ServeHTTP
 }
 
 func (w *world) approval(p zitadel.PendingRequest) zitadel.Approval {
@@ -169,7 +154,8 @@ func (w *world) approval(p zitadel.PendingRequest) zitadel.Approval {
 		scopes = p.Authorization.Scopes
 	}
 	return zitadel.Approval{
-		UserID: w.user.ID, SessionID: &w.session.ID, ReferenceID: w.tenant, Scopes: scopes,
+		AuthorizationDetails: json.RawMessage(w.agreed),
+		UserID:               w.user.ID, SessionID: &w.session.ID, ReferenceID: w.tenant, Scopes: scopes,
 		AuthTime: w.session.CreatedAt, ACR: "urn:example:pwd", AMR: []string{"pwd"},
 	}
 }

@@ -307,9 +307,9 @@ func (w *world) user() user {
 type browser struct {
 	*world
 	user
-	http    *http.Client
-	address netip.Addr // so that one test's sign-ins don't count against another's
-	seen    []string   // the paths of the pages that were shown
+	http       *http.Client
+	netAddress netip.Addr // so that one test's sign-ins don't count against another's
+	seen       []string   // the paths of the pages that were shown
 }
 
 func (w *world) browser() *browser {
@@ -319,9 +319,9 @@ func (w *world) browser() *browser {
 	var address [16]byte
 	_, _ = rand.Read(address[:])
 	address[0] = 0x20
-	b := &browser{world: w, user: w.user(), address: netip.AddrFrom16(address)}
+	b := &browser{world: w, user: w.user(), netAddress: netip.AddrFrom16(address)}
 	b.http = &http.Client{Jar: jar, Timeout: time.Minute, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
-		r.Header.Set("X-Forwarded-For", b.address.String())
+		r.Header.Set("X-Forwarded-For", b.netAddress.String())
 		if !strings.HasPrefix(r.URL.String(), w.issuer+"/") {
 			return http.ErrUseLastResponse
 		}
@@ -332,16 +332,13 @@ func (w *world) browser() *browser {
 
 func (b *browser) open(r *request) answer {
 	b.Helper()
-	r.header.Set("X-Forwarded-For", b.address.String())
+	r.header.Set("X-Forwarded-For", b.netAddress.String())
 	r.header.Set("Accept", "text/html")
 	r.header.Set("Sec-Fetch-Site", "same-origin")
 	return b.sendBy(b.http, r)
 }
 
-var (
-	hiddenInput = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)" ?/?>`)
-	formAction  = regexp.MustCompile(`<form method="post" action="([^"]*)">`)
-)
+var hiddenInput = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)" ?/?>`)
 
 // inputs are the hidden ones of a page.
 func (a answer) inputs() url.Values {
@@ -451,4 +448,15 @@ func (c *client) refresh(refreshToken string, params ...string) answer {
 func (c *client) introspect(accessToken string) answer {
 	c.Helper()
 	return c.send(c.as(post("/oauth/introspect", "token", accessToken)))
+}
+
+// returned is what a redirect URI has got in its query.
+func (c *client) returned(address string) (code, state string) {
+	c.Helper()
+	u, err := url.Parse(address)
+	c.ok(err)
+	if u.Query().Get("code") == "" {
+		c.Fatalf("there is no code in %s", address)
+	}
+	return u.Query().Get("code"), u.Query().Get("state")
 }

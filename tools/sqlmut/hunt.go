@@ -8,6 +8,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -45,9 +46,11 @@ type hunter struct {
 	suite    *suite
 	server   string
 	closures *closures
-	budget   time.Duration // of recorded time of tests for one mutant
-	patience time.Duration // with tests, beside ten times what they took
-	deadline time.Time     // for all mutants; zero for none
+	budget   time.Duration  // of recorded time of tests for one mutant
+	patience time.Duration  // with tests, beside ten times what they took
+	deadline time.Time      // for all mutants; zero for none
+	only     *regexp.Regexp // tests
+	listed   map[string]*known
 
 	unrecorded int // tests that there was no time to record
 	logf       func(string, ...any)
@@ -146,7 +149,7 @@ func (h *hunter) try(ctx context.Context, p *proxy, a *attempt, budget time.Dura
 	start := time.Now()
 	defer func() { r.Took += time.Since(start) }()
 	tests := h.order(m, h.suite.calling(m.unit, h.closures))
-	tests = slices.DeleteFunc(tests, func(t chosen) bool { return a.done[t.b.Dir+" "+t.name] })
+	tests = slices.DeleteFunc(tests, func(t chosen) bool { return a.done[t.b.Dir+" "+t.name] || !h.only.MatchString(t.name) })
 	p.use(m, nil)
 	defer p.use(nil, nil)
 	met := r.Seen
@@ -193,6 +196,14 @@ func (h *hunter) try(ctx context.Context, p *proxy, a *attempt, budget time.Dura
 					r.Ran += len(names)
 					names = nil
 				case timedOut:
+					again, err := h.isConfirmed(ctx, p, m, b, names, limit)
+					if err != nil {
+						return false, err
+					}
+					if !again {
+						names = nil
+						continue
+					}
 					r.Verdict, r.By = hung, strings.Join(names, ", ")
 					return true, nil
 				case failed:
@@ -200,12 +211,17 @@ func (h *hunter) try(ctx context.Context, p *proxy, a *attempt, budget time.Dura
 					if err != nil {
 						return false, err
 					}
+					if isGreen && run.test != "" {
+						if isGreen, err = h.isConfirmed(ctx, p, m, b, []string{run.test}, limit); err != nil {
+							return false, err
+						}
+					}
 					if isGreen {
 						r.Verdict, r.By = killed, run.test
 						h.killed(m.group(), run.test)
 						return true, nil
 					}
-					h.logf("%s fails without a mutant now, so it is left out for %s", run.test, m.id)
+					h.logf("%s fails without a mutant now, or only at times, so it is left out for %s", run.test, m.id)
 					names = slices.DeleteFunc(names, func(n string) bool { return n == run.test })
 					met = r.Seen
 				}
@@ -242,6 +258,16 @@ func (h *hunter) isGreen(ctx context.Context, p *proxy, m *mutant, b *compiled, 
 	defer h.mu.Unlock()
 	h.trusted[key] = true
 	return true, nil
+}
+
+// isConfirmed runs tests that have not passed once more, if the list says that nothing can tell the mutant from the original: to contradict
+// that takes more than one red test on a busy machine.
+func (h *hunter) isConfirmed(ctx context.Context, p *proxy, m *mutant, b *compiled, tests []string, limit time.Duration) (bool, error) {
+	if h.listed[m.id] == nil {
+		return true, nil
+	}
+	run, err := h.suite.run(ctx, p, h.server, b, tests, limit)
+	return run.state != passed, err
 }
 
 // all tries mutants, one at a time through each proxy, and calls done with each result.

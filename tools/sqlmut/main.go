@@ -25,6 +25,8 @@ import (
 type options struct {
 	config, root, cache string
 	only, since, op     string
+	mutant, tests       string
+	skipListed          bool
 	workers             int
 	limit, budget       time.Duration
 	fresh, list, show   bool
@@ -40,6 +42,9 @@ func main() {
 	flag.StringVar(&o.cache, "cache", "", "a `folder` for test binaries, records and results (default: in the user's cache)")
 	flag.StringVar(&o.only, "only", "", "a `regexp`: only the calls and routines that it matches as a whole")
 	flag.StringVar(&o.op, "operator", "", "a `regexp`: only the operators that it matches as a whole")
+	flag.StringVar(&o.mutant, "mutant", "", "a `regexp`: only the mutants whose name it matches somewhere")
+	flag.StringVar(&o.tests, "tests", "", "a `regexp`: run only the tests whose name it matches somewhere; what survives them is not kept")
+	flag.BoolVar(&o.skipListed, "skip-listed", false, "take the list's word for the mutants on it")
 	flag.StringVar(&o.since, "since", "", "only the calls and routines whose SQL has changed since a git `revision`")
 	flag.IntVar(&o.workers, "workers", min(2, runtime.NumCPU()), "how many mutants are tried at the same time")
 	flag.DurationVar(&o.limit, "for", 0, "begin no mutant after this time; 0 for no limit")
@@ -126,7 +131,12 @@ func run(ctx context.Context, o options, out io.Writer) (code int, err error) {
 		return 0, err
 	}
 
-	report := newReport(listed, o.op == "")
+	mutantPattern, err := regexp.Compile(o.mutant)
+	if err != nil {
+		return 0, err
+	}
+
+	report := newReport(listed, o.op == "" && o.mutant == "")
 	var mutants []*mutant
 	for _, u := range selected {
 		all, err := mutantsOf(u, refs.locking[u.name], s.isNotNull)
@@ -135,6 +145,10 @@ func run(ctx context.Context, o options, out io.Writer) (code int, err error) {
 		}
 		if o.op != "" {
 			all = slices.DeleteFunc(all, func(m *mutant) bool { return !operatorPattern.MatchString(string(m.operator)) })
+		}
+		all = slices.DeleteFunc(all, func(m *mutant) bool { return !mutantPattern.MatchString(m.id) })
+		if len(all) == 0 && o.mutant != "" {
+			continue
 		}
 		valid, refused, err := s.prepare(ctx, u, all)
 		if err != nil {
@@ -166,6 +180,10 @@ func run(ctx context.Context, o options, out io.Writer) (code int, err error) {
 			report.add(old)
 			continue
 		}
+		if o.skipListed && listed[m.id] != nil {
+			report.add(result{Key: m.key(), ID: m.id, Verdict: survived, mutant: m})
+			continue
+		}
 		todo = append(todo, m)
 	}
 	if isPast(deadline) { // the score of what was tried before
@@ -190,6 +208,10 @@ func run(ctx context.Context, o options, out io.Writer) (code int, err error) {
 }
 
 func hunt(ctx context.Context, o options, c config, server string, refs *references, todo []*mutant, deadline time.Time, results *resultsFile, report *report) error {
+	only, err := regexp.Compile(o.tests)
+	if err != nil {
+		return err
+	}
 	suite, err := compileTests(ctx, o.root, o.cache, c)
 	if err != nil {
 		return err
@@ -212,7 +234,7 @@ func hunt(ctx context.Context, o options, c config, server string, refs *referen
 	if o.limit > 0 { // half of the time is for the mutants
 		recorded = deadline.Add(-o.limit / 2)
 	}
-	left, err := suite.record(ctx, proxies, server, refs, refs.running(todo), recorded, logf)
+	left, err := suite.record(ctx, proxies, server, refs, refs.running(todo), recorded, only, logf)
 	if err != nil {
 		return err
 	}
@@ -221,7 +243,7 @@ func hunt(ctx context.Context, o options, c config, server string, refs *referen
 	}
 	h := &hunter{
 		suite: suite, server: server, closures: &closures{r: refs, known: map[string]map[string]bool{}}, budget: o.budget, patience: o.patience,
-		deadline: deadline, unrecorded: left,
+		deadline: deadline, unrecorded: left, only: only, listed: report.listed,
 		logf: logf, killers: map[string]map[string]int{}, trusted: map[string]bool{},
 	}
 	h.learn(results.known)
@@ -236,6 +258,9 @@ func hunt(ctx context.Context, o options, c config, server string, refs *referen
 		report.add(r)
 		if r.Verdict == untried {
 			return nil
+		}
+		if r.Verdict == survived && o.tests != "" {
+			return nil // others may kill it
 		}
 		if r.Verdict == survived && report.listed[r.ID] == nil {
 			logf("survived: %s (%d tests, met %d times, %d tests left)", r.ID, r.Ran, r.Seen, r.Left)

@@ -78,6 +78,43 @@ func TestProject(t *testing.T) {
 	})
 }
 
+// TestOneMutant tries one mutant by one test, as one does who writes the test for it.
+func TestOneMutant(t *testing.T) {
+	cache := t.TempDir()
+	one := func(pattern string, change func(*options)) (string, int) {
+		t.Helper()
+		return project(t, cache, func(o *options) {
+			o.mutant = pattern
+			if change != nil {
+				change(o)
+			}
+		})
+	}
+	wants := func(what, out string, code, wantCode int, want string) {
+		t.Helper()
+		if code != wantCode || !regexp.MustCompile(want).MatchString(out) {
+			t.Errorf("%s: exit code %d, want %d and %s:\n%s", what, code, wantCode, want, out)
+		}
+	}
+	const mutant = `Withdraw/negate/is_open`
+	wrong := func(o *options) { o.equivalents = "wrong.yaml" }
+	out, code := one(mutant, func(o *options) { o.tests = "Tick" })
+	wants("by a test that can't tell", out, code, 1, `survived: Withdraw/negate/is_open`)
+	out, code = one(mutant, func(o *options) { wrong(o); o.skipListed = true })
+	wants("listed", out, code, 0, `(?m)^ +all +1 +0 +0 +1 +0 +0$`)
+	out, code = one(mutant, nil)
+	wants("by all tests", out, code, 0, `(?m)^ +all +1 +1 +0 +0 +0 +0$`)
+	out, code = one(mutant, wrong)
+	wants("a list that is wrong", out, code, 1, `listed as equivalent, but killed by TestWithdraw`)
+
+	t.Setenv("BUSY", filepath.Join(cache, "busy"))
+	out, code = one(`Withdraw/weaken-lock`, func(o *options) { o.tests, o.cache = "Busy", t.TempDir() })
+	wants("by a test that fails once", out, code, 0, `(?m)^ +all +1 +0 +0 +1 +0 +0$`)
+	if runs, err := os.ReadFile(os.Getenv("BUSY")); err != nil || len(runs) != 4 {
+		t.Errorf("%d runs, %v: want one to record, one that fails, one without the mutant, and one that confirms nothing", len(runs), err)
+	}
+}
+
 // TestSince shows that what has changed since a revision is picked, and nothing else.
 func TestSince(t *testing.T) {
 	t.Parallel()

@@ -162,7 +162,8 @@ func (s *suite) writeRecords() error {
 // record runs each test alone, unless that was done since its source changed, and notes what it calls and how long it takes. All have to
 // pass. It begins with those whose file has one of the names in it. Past the deadline it begins none, and returns how many are left.
 func (s *suite) record(
-	ctx context.Context, proxies []*proxy, server string, r *references, names []string, deadline time.Time, logf func(string, ...any),
+	ctx context.Context, proxies []*proxy, server string, r *references, names []string, deadline time.Time, only *regexp.Regexp,
+	logf func(string, ...any),
 ) (left int, err error) {
 	type job struct {
 		b    *compiled
@@ -171,7 +172,7 @@ func (s *suite) record(
 	var jobs []job
 	for _, b := range s.packages {
 		for _, t := range b.tests {
-			if b.Tests[t] == nil {
+			if b.Tests[t] == nil && only.MatchString(t) {
 				jobs = append(jobs, job{b, t})
 			}
 		}

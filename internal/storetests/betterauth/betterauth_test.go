@@ -245,7 +245,7 @@ func withoutAddress(w *world) {
 	_, err = w.pool.Exec(w.ctx, `INSERT INTO session (id, user_id, token, expires_at) VALUES ($1, $2, $3, now() + interval '1 hour')`,
 		string(p.session), string(p.id), value)
 	w.ok(err)
-	p.cookie = cookieOf(value)
+	p.cookie = Cookie(value)
 	if !w.signedInThere(p.cookie) {
 		w.Error("the session doesn't count there")
 	}

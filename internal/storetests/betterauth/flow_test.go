@@ -294,7 +294,7 @@ func (k key) sign(w *world, header, claims map[string]any) string {
 func (k key) assertion(w *world, c client) string {
 	w.Helper()
 	return k.sign(w, map[string]any{"kid": "1"}, map[string]any{
-		"iss": c.id, "sub": c.id, "aud": w.server.base + "/oauth2/token", "exp": time.Now().Unix() + 60,
+		"iss": c.id, "sub": c.id, "aud": w.server.Base + "/oauth2/token", "exp": time.Now().Unix() + 60,
 	})
 }
 
@@ -311,7 +311,7 @@ func (k key) thumbprint(w *world) string {
 func (k key) proof(w *world) http.Header {
 	w.Helper()
 	return http.Header{"Dpop": {k.sign(w, map[string]any{"typ": "dpop+jwt", "jwk": k.public}, map[string]any{
-		"htm": "POST", "htu": w.server.base + "/oauth2/token",
+		"htm": "POST", "htu": w.server.Base + "/oauth2/token",
 	})}}
 }
 
@@ -586,7 +586,7 @@ func deviceOfTheirOwn(w *world) {
 	d := w.requestDevice(client{id: "tv"}, "")
 	w.decideDevice(p, d, "approve")
 	a := w.post("/device/token", map[string]string{"grant_type": deviceGrantType, "device_code": d.code, "client_id": "tv"}, "")
-	cookie := cookieOf(a.text("access_token"))
+	cookie := Cookie(a.text("access_token"))
 	if a.status != 200 || !w.signedInThere(cookie) {
 		w.Fatalf("not signed in: %s", a)
 	}
@@ -631,7 +631,7 @@ func bound(w *world) {
 		if k != nil {
 			header = k.proof(w)
 		}
-		return w.server.do(w.ctx, w.TB, "POST", "/oauth2/token", c.authenticate(form), "", header)
+		return do(w.ctx, w.server, w.TB, "POST", "/oauth2/token", c.authenticate(form), "", header)
 	}
 	refresh := func(k *key, raw string) answer {
 		return ask(k, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {raw}})

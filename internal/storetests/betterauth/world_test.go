@@ -2,9 +2,6 @@ package betterauth
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
 	"maps"
 	"net/url"
@@ -22,7 +19,6 @@ import (
 )
 
 const (
-	secret      = "for tests alone, and as long as it has to be"
 	redirectURI = "https://client.example/callback"
 	verifier    = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 	password    = "correct horse"
@@ -36,39 +32,24 @@ type world struct {
 	ctx    context.Context
 	pool   *pgxpool.Pool
 	q      *store.Queries
-	server *server
+	server *Server
 }
-
-// peerName is the application name that the sessions of the server there have, if they have the options of asPeer.
-const peerName = "betterauth_peer"
 
 func newWorld(t *testing.T, env ...string) *world {
 	t.Helper()
 	d := storetest.New(t, fixture.WithRoles)
-	peer := asPeer(t, d.URL)
+	peer := AsPeer(t, d.URL)
 	mustBePeer(t, peer)
-	w := &world{t, t.Context(), d.Pool, d.Store, startServer(t, peer, env...)}
+	w := &world{t, t.Context(), d.Pool, d.Store, Start(t, peer, env...)}
 	t.Cleanup(func() { // before the server stops
 		var sessions int
 		err := d.Pool.QueryRow(context.WithoutCancel(t.Context()), `
-			SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1`, peerName).Scan(&sessions)
+			SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1`, PeerName).Scan(&sessions)
 		if err != nil || sessions == 0 && !t.Failed() && !t.Skipped() {
 			t.Errorf("the server has %d sessions as the peer, %v", sessions, err)
 		}
 	})
 	return w
-}
-
-// asPeer is the URL of a session that may do what the peer of package roles may.
-func asPeer(t *testing.T, database string) string {
-	t.Helper()
-	u, err := url.Parse(database)
-	if err != nil {
-		t.Fatal("the database's URL cannot be read")
-	}
-	options := url.QueryEscape("-c role=" + u.User.Username() + "_" + string(fixture.Peer) + " -c application_name=" + peerName)
-	u.RawQuery += "&options=" + strings.ReplaceAll(options, "+", "%20")
-	return u.String()
 }
 
 func mustBePeer(t *testing.T, database string) {
@@ -80,7 +61,7 @@ func mustBePeer(t *testing.T, database string) {
 	defer c.Close(context.WithoutCancel(t.Context()))
 	var is bool
 	err = c.QueryRow(t.Context(), `
-		SELECT current_user = session_user || '_peer' AND current_setting('application_name') = $1`, peerName).Scan(&is)
+		SELECT current_user = session_user || '_peer' AND current_setting('application_name') = $1`, PeerName).Scan(&is)
 	if err != nil || !is {
 		t.Fatalf("the session is not the peer's: %v", err)
 	}
@@ -97,12 +78,12 @@ func (w *world) ok(err error) {
 
 func (w *world) post(path string, body any, cookie string) answer {
 	w.Helper()
-	return w.server.do(w.ctx, w.TB, "POST", path, body, cookie, nil)
+	return do(w.ctx, w.server, w.TB, "POST", path, body, cookie, nil)
 }
 
 func (w *world) get(path, cookie string) answer {
 	w.Helper()
-	return w.server.do(w.ctx, w.TB, "GET", path, nil, cookie, nil)
+	return do(w.ctx, w.server, w.TB, "GET", path, nil, cookie, nil)
 }
 
 // person is signed in at the better-auth server.
@@ -145,13 +126,6 @@ func (w *world) signedInThere(cookie string) bool {
 		w.Fatalf("get-session: %s", a)
 	}
 	return a.body["session"] != nil
-}
-
-// cookieOf signs the value of a session's cookie as the server there does.
-func cookieOf(value string) string {
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write([]byte(value))
-	return "better-auth.session_token=" + url.QueryEscape(value+"."+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
 }
 
 // client is registered by the store.

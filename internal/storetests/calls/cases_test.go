@@ -78,6 +78,10 @@ func TestOtherTokensUnderTheSameIDsAreNoRetry(t *testing.T) {
 			return err
 		}
 	}
+	ofAnotherToken := func(p *store.RedeemAuthorizationCodeParams) { p.AccessTokenID = taken }
+	named("a first redemption, the id of another token", "AccessTokenID", redeem(ofAnotherToken))
+	named("without a row, the id of another token", "AccessTokenID", redeem(func(p *store.RedeemAuthorizationCodeParams) { ofAnotherToken(p); withoutRow(p) }))
+	named("a first redemption, the digest of another token", "AccessToken", redeem(func(p *store.RedeemAuthorizationCodeParams) { p.AccessToken = new(fixture.Digest(another.Access)) }))
 	w.OK(redeem(func(*store.RedeemAuthorizationCodeParams) {})())
 	named("redemption, another access token", "AccessTokenID", redeem(func(p *store.RedeemAuthorizationCodeParams) { p.AccessToken = other }))
 	named("redemption, another refresh token", "RefreshTokenID", redeem(func(p *store.RedeemAuthorizationCodeParams) { p.RefreshToken = other }))
@@ -97,7 +101,16 @@ func TestOtherTokensUnderTheSameIDsAreNoRetry(t *testing.T) {
 	}
 	ofAnother := func(p *store.RotateRefreshTokenParams) { p.AccessTokenID = taken }
 	named("rotation, the id of another token", "AccessTokenID", rotate(ofAnother))
+	named("rotation without a row, the id of another token", "AccessTokenID", rotate(func(p *store.RotateRefreshTokenParams) { ofAnother(p); rotatedWithoutRow(p) }))
 	w.Exec(`UPDATE oauth_access_token SET token = NULL WHERE id = $1`, string(taken)) // a JWT
+	_, fresh := w.Grant()
+	named("a first redemption, the id of another JWT", "AccessTokenID", func() error {
+		p := w.RedeemParams(fresh)
+		ofAnotherToken(&p)
+		p.AccessToken = nil
+		_, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
+		return err
+	})
 	named("rotation, the id of another JWT", "AccessTokenID", rotate(func(p *store.RotateRefreshTokenParams) { ofAnother(p); p.AccessToken = nil }))
 	named("rotation, the digest of another token", "AccessToken", rotate(func(p *store.RotateRefreshTokenParams) { p.AccessToken = new(fixture.Digest("at-" + code)) }))
 	w.OK(rotate(func(*store.RotateRefreshTokenParams) {})())
@@ -116,6 +129,9 @@ func TestOtherTokensUnderTheSameIDsAreNoRetry(t *testing.T) {
 		}
 	}
 	named("poll, the id of another token", "AccessTokenID", polls(func(p *store.PollDeviceCodeParams) { p.AccessTokenID = taken }))
+	named("poll without a row, the id of another JWT", "AccessTokenID", polls(func(p *store.PollDeviceCodeParams) {
+		p.AccessTokenID, p.AccessToken, p.AccessTokenWithoutRow = taken, nil, true
+	}))
 	w.OK(polls(func(*store.PollDeviceCodeParams) {})())
 	named("the same poll, another access token", "AccessTokenID", polls(func(p *store.PollDeviceCodeParams) { p.AccessToken = other }))
 }

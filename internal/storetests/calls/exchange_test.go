@@ -586,3 +586,12 @@ func TestExchangeOfABoundToken(t *testing.T) {
 	wantEqual(t, "no key", w.accessTokenOf(access).Confirmation, nil)
 	w.Exchange(k.Access, bound, store.OutcomeExchanged, with(other))
 }
+
+// The subject of an exchanged token is that by which its own client knows the user, which is no pairwise one for a public subject.
+func TestExchangedTokenNamesTheUser(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	k := w.Redeem(func(p *store.GrantAuthorizationParams) { p.Resources = []string{fixture.Resource} })
+	_, access := w.Exchange(k.Access, w.NewExchanger(), store.OutcomeExchanged)
+	wantEqual(t, "sub", w.introspectAccess(access).Sub, w.publicSubject())
+}

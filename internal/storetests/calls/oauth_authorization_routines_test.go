@@ -351,3 +351,57 @@ func TestScopesThatWereAgreedToWithoutAResource(t *testing.T) {
 		"{empty}", `(SELECT jsonb_populate_record(g, '{"resources": []}') FROM oauth_consent AS g WHERE g.id = 'c')`,
 		"{one}", `(SELECT jsonb_populate_record(g, '{"resources": ["r"]}') FROM oauth_consent AS g WHERE g.id = 'c')`)
 }
+
+// What the comment of a routine promises holds for whatever it is asked, though no call asks for that.
+func TestRoutinesKeepWhatTheirCommentsPromise(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.wantOf(`
+		key_fits(NULL, NULL) → true
+		key_fits(NULL, '{"jkt": "a"}') → true
+		key_fits('{"jkt": "a"}', '{"jkt": "a"}') → true
+		key_fits('{"jkt": "a"}', '{"jkt": "b"}') → false
+		key_fits('{"jkt": "a"}', NULL) → false
+		proves_host(NULL) → true
+		proves_host('{}') → true
+		proves_host('{implicit,x}') → false
+		uses_grant_type(NULL, NULL) → false
+		uses_grant_type({client}, NULL) → false
+		gets_refresh_token({client}, NULL, true) → false
+		gets_refresh_token({client}, NULL, false) → true
+		is_ended(NULL, NULL, NULL, NULL) → true
+		is_live(NULL, NULL, NULL, NULL) → false
+		session_is_live(NULL, NULL) → false
+		may_introspect(NULL, 'verified', NULL) → false
+		may_introspect({client}, NULL, NULL) → false
+		authenticates(NULL, 'verified', NULL) → false
+		authenticates({client}, NULL, NULL) → false
+		may_present(NULL, NULL, NULL) → false
+		may_present({client}, {theirs}, NULL) → true
+		may_present({client}, {others}, NULL) → false
+	`, "{client}", w.clientWith(`"public": false`),
+		"{theirs}", `jsonb_populate_record(NULL::oauth_access_token, '{"client_id": "a", "resources": ["`+string(w.Client)+`"]}')`,
+		"{others}", `jsonb_populate_record(NULL::oauth_access_token, '{"client_id": "a", "resources": ["b"]}')`)
+}
+
+// What UpdateRegistration says that has changed nothing, where nothing stands against it any more: the client was disabled when it began.
+func TestReasonForAnUpdateThatChangedNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	for _, c := range []struct {
+		columns string
+		wants   bool
+		reason  string
+	}{
+		{"client_secret = NULL, foreign_secret_hash = NULL", false, "disabled"},
+		{"client_secret = NULL, foreign_secret_hash = NULL", true, "invalid_client_metadata"},
+		{"client_secret = NULL, foreign_secret_hash = '$2a$10$x'", true, "disabled"},
+		{"client_secret = registration_access_token, foreign_secret_hash = NULL", true, "disabled"},
+	} {
+		w.Exec(`UPDATE oauth_client SET registration_access_token = $2, `+c.columns+` WHERE client_id = $1`, string(w.Client), string(fixture.Digest("manager")))
+		var reason string
+		w.OK(w.Pool.QueryRow(w.Ctx, `SELECT judge_registration_update($1, $2, NULL, NULL, $3, NULL, NULL, '{https://a.example/}', NULL)`,
+			string(w.Client), string(fixture.Digest("manager")), c.wants).Scan(&reason))
+		wantEqual(t, c.columns, reason, c.reason)
+	}
+}

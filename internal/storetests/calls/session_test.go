@@ -638,7 +638,11 @@ func TestSessionGoesByItsOwnUser(t *testing.T) {
 			wantEqual(t, what+": listed", len(w.liveSessions()) == 1, live)
 			extended, err := q.ExtendSession(w.Ctx, store.ExtendSessionParams{ID: w.Session, Lifetime: 10 * fixture.Long})
 			w.OK(err)
-			wantEqual(t, what+": extended", extended.Outcome == store.OutcomeExtended, live)
+			outcome := store.OutcomeExtended
+			if !live {
+				outcome = store.OutcomeSignedOut
+			}
+			wantEqual(t, what+": extended", extended.Outcome, outcome)
 			again, err := q.ReauthenticateSession(w.Ctx, store.ReauthenticateSessionParams{ID: w.Session, UserID: w.User})
 			w.OK(err)
 			wantEqual(t, what+": authenticated again", again.Outcome == store.OutcomeAuthenticated, live)
@@ -762,4 +766,20 @@ func TestEndingTellsOnlyClientsWithALogoutURI(t *testing.T) {
 		due[k.ClientID] = k.DueAt != nil
 	}
 	wantEqual(t, "due", due, map[store.ClientID]bool{w.Client: false, told: true})
+}
+
+// Each of the two marks of a user is enough to keep a session that is inserted from living.
+func TestSessionInsertedForASuspendedOrDeletedUserHasEnded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	for mark, ended := range map[string]bool{"suspended_at": true, "deleted_at": true, "updated_at": false} {
+		user := w.NewUser()
+		w.Exec(`UPDATE "user" SET `+mark+` = now() WHERE id = $1`, string(user))
+		id := store.NewSessionID()
+		w.Exec(`INSERT INTO session (id, user_id, token, expires_at) VALUES ($1, $2, $3, now() + interval '1 hour')`,
+			string(id), string(user), string(fixture.Digest(string(id))))
+		s := w.sessionOf(id)
+		wantEqual(t, mark+": ended", s.EndedAt != nil, ended)
+		wantEqual(t, mark+": expired", s.ExpiresAt.Before(time.Now().Add(30*time.Minute)), ended)
+	}
 }

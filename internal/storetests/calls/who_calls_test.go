@@ -281,3 +281,20 @@ func TestUpdateOfACallThatLeavesUpdatedAtIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// A secret that was rotated out is its own client's, and a key authenticates nobody who is registered for another method.
+func TestNobodyIsAuthenticatedByWhatIsAnothers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	another := w.NewClient()
+	w.rotateSecret(w.Q, another, "second", time.Hour, store.OutcomeRotated)
+	w.rotateSecret(w.Q, another, "third", time.Hour, store.OutcomeRotated)
+	wantEqual(t, "its own older secret", w.authenticated(w.Q, another, "second"), true)
+	wantEqual(t, "another's older secret", w.authenticated(w.Q, w.Client, "second"), false)
+
+	w.Exec(`UPDATE oauth_client SET client_secret = NULL WHERE client_id = $1`, string(another))
+	for method, want := range map[string]store.Outcome{"tls_client_auth": store.OutcomeUnauthenticated, "private_key_jwt": store.OutcomeAuthenticated} {
+		w.Exec(`UPDATE oauth_client SET token_endpoint_auth_method = $2 WHERE client_id = $1`, string(another), method)
+		w.want(method, w.outcome(w.Q.AuthenticateClient(w.Ctx, store.AuthenticateClientParams{ClientID: another, ClientAuthMethod: "private_key_jwt"})), want)
+	}
+}

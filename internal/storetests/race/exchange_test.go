@@ -147,7 +147,7 @@ func TestRaceAssertionsOfAnIssuerThatIsDisabled(t *testing.T) {
 	})
 }
 
-// TestRaceGrantThatWaitsUntilARowIsDeleted makes a call that issues tokens wait for a user, a client or a session until that row is deleted: it
+// TestRaceGrantThatWaitsUntilARowIsDeleted makes a call that issues tokens, or signs in, wait for a user, a client or a session until that row is deleted: it
 // is refused or, where only the session is gone, goes on without it.
 func TestRaceGrantThatWaitsUntilARowIsDeleted(t *testing.T) {
 	t.Parallel()
@@ -178,6 +178,12 @@ func TestRaceGrantThatWaitsUntilARowIsDeleted(t *testing.T) {
 		r, err := q.RotateRefreshToken(w.Ctx, one.rotation(one.at.refresh, fixture.Unique("rt"), fixture.Unique("at")))
 		return answer{r.Outcome, r.SessionID}, err
 	}
+	signIn := func(q *store.Queries, one, _ *scene) (answer, error) {
+		r, err := q.CreateSession(w.Ctx, store.CreateSessionParams{
+			ID: store.NewSessionID(), UserID: one.user, Token: fixture.Digest(fixture.Unique("cookie")), Lifetime: fixture.Long,
+		})
+		return answer{r.Outcome, nil}, err
+	}
 	user := func(s *scene) (string, string) { return "user", string(s.user) }
 	client := func(s *scene) (string, string) { return "oauth_client", string(s.client) }
 	exchanger := func(s *scene) (string, string) { return "oauth_client", string(s.exchanger) }
@@ -198,6 +204,7 @@ func TestRaceGrantThatWaitsUntilARowIsDeleted(t *testing.T) {
 		"IssueTokenByAssertion, the user":    {assert, user, 0, store.OutcomeUnknown},
 		"IssueTokenByAssertion, the client":  {assert, client, 0, store.OutcomeUnknown},
 		"RotateRefreshToken, the user":       {rotate, user, 0, store.OutcomeUnknown},
+		"CreateSession, the user":            {signIn, user, 0, store.OutcomeUnknown},
 		"RotateRefreshToken, the session":    {rotate, session, 0, store.OutcomeRotated},
 	} {
 		for _, reversed := range []bool{false, true} {

@@ -206,7 +206,8 @@ func (w *world) heldAtTheThird(r orderedRows, rewrite func(string) string) strin
 	for _, id := range []string{"e", "d", "c", "b", "a"} {
 		w.Exec(strings.NewReplacer("$1", quote(string(s.user)), "$2", quote(string(s.client)), "$3", quote(id)).Replace(r.physical))
 	}
-	third := w.holdingRows(fmt.Sprintf(`SELECT FROM %s WHERE %s = 'c' FOR UPDATE`, pgx.Identifier{r.table}.Sanitize(), r.key))
+	// shared: who takes less than the lock to change a row goes on to the fourth
+	third := w.holdingRows(fmt.Sprintf(`SELECT FROM %s WHERE %s = 'c' FOR SHARE`, pgx.Identifier{r.table}.Sanitize(), r.key))
 	call := w.startsOn(r.in, func(tx pgx.Tx) error { return r.call(w.Ctx, rewritten{tx, rewrite}, s) }, false)
 	call.wantWaiting(r.table)
 	rows, err := w.Pool.Query(w.Ctx, fmt.Sprintf(`
