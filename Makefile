@@ -64,6 +64,11 @@ clients: ## let client libraries from npm and of Go use the example's provider; 
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "clients: node and npm are needed" >&2; exit 1; }
 	$(if $(NEWEST),npm update --prefix internal/clienttests/testdata/npm)
 	cd internal/clienttests && go test . -count=1 -v $(TESTFLAGS)
+.PHONY: mcp
+mcp: ## let an MCP client by its official SDK call a tool; make mcp NEWEST=1 takes what npm has today
+	@command -v node >/dev/null && command -v npm >/dev/null || { echo "mcp: node and npm are needed" >&2; exit 1; }
+	$(if $(NEWEST),npm update --prefix examples/mcpserver/testdata/client)
+	cd examples/mcpserver && go test . -count=1 -v $(TESTFLAGS)
 plans: ## explain and measure every query on a million rows, which takes some minutes
 	cd internal/plan && go test -run '^TestPlans$$' -count=1 -timeout 60m -size 1000000
 bench: ## compare with other ways to do the same and write docs/performance.md, in about 40 minutes
