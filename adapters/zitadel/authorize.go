@@ -26,7 +26,8 @@ type Request struct {
 	// Prompt has none, login, consent or select_account. With none no page may be shown: where one would be needed, end in
 	// [Provider.Deny] with login_required, consent_required or interaction_required.
 	Prompt []string `json:"prompt,omitempty"`
-	// MaxAge is the greatest age of the sign-in, in seconds; 0 asks for a new one, nil for none.
+	// MaxAge is the greatest age of the sign-in, in seconds; 0 asks for a new one, nil for none. It is the client's default_max_age if the request
+	// doesn't say.
 	MaxAge    *uint    `json:"max_age,omitempty"`
 	LoginHint string   `json:"login_hint,omitempty"`
 	Display   string   `json:"display,omitempty"`
@@ -92,8 +93,12 @@ func (s *Storage) createAuthRequest(ctx context.Context, r *oidc.AuthRequest, us
 	if err != nil {
 		return nil, err
 	}
+	maxAge := r.MaxAge
+	if maxAge == nil && c.row.DefaultMaxAge != nil {
+		maxAge = new(uint(*c.row.DefaultMaxAge / time.Second))
+	}
 	request := Request{
-		Prompt: r.Prompt, MaxAge: r.MaxAge, LoginHint: r.LoginHint, Display: string(r.Display), ACRValues: r.ACRValues,
+		Prompt: r.Prompt, MaxAge: maxAge, LoginHint: r.LoginHint, Display: string(r.Display), ACRValues: r.ACRValues,
 		Subject: store.UserID(userID),
 	}
 	if request.Subject, err = s.userOf(ctx, c.row, userID); err != nil {
@@ -123,10 +128,12 @@ func (s *Storage) createAuthRequest(ctx context.Context, r *oidc.AuthRequest, us
 	if err != nil {
 		return nil, err
 	}
+	details, err := s.details(more)
+	if err != nil {
+		return nil, err
+	}
 	var boundTo *token.Confirmation
 	switch jkt := more.Get("dpop_jkt"); {
-	case more.Get("authorization_details") != "":
-		return nil, withCode("invalid_authorization_details").WithDescription("authorization_details are not served") // RFC 9396, section 5
 	case more.Get("registration") != "":
 		return nil, withCode("registration_not_supported") // OpenID Connect Core 1.0, section 3.1.2.6
 	case jkt != "" && !storable(jkt):
@@ -158,14 +165,16 @@ func (s *Storage) createAuthRequest(ctx context.Context, r *oidc.AuthRequest, us
 		Resources:        asked,
 		DefaultResources: s.opts.Resources,
 		Confirmation:     boundTo,
-		ACRValues:        r.ACRValues,
-		RequestURI:       requestURI,
+
+		AuthorizationDetails: details, DefaultAuthorizationDetailsTypes: s.opts.detailTypes(),
+		ACRValues:  r.ACRValues,
+		RequestURI: requestURI,
 	}
 	if requestURI != nil {
 		p.RequestURILifetime = RequestURILifetime
 	}
-	if r.MaxAge != nil {
-		p.MaxAge = new(int64(min(uint64(*r.MaxAge), math.MaxInt64)))
+	if maxAge != nil {
+		p.MaxAge = new(int64(min(uint64(*maxAge), math.MaxInt64)))
 	}
 	if r.CodeChallenge != "" {
 		p.CodeChallenge, p.CodeChallengeMethod = optional(r.CodeChallenge), optional(r.CodeChallengeMethod)

@@ -127,6 +127,24 @@ func TestPagesKnowWhatTheRequestSaid(t *testing.T) {
 	}
 }
 
+// OpenID Connect Dynamic Client Registration 1.0, section 2, default_max_age.
+func TestClientsDefaultMaxAgeCounts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.register(func(p *store.CreateClientParams) { p.DefaultMaxAge = new(time.Hour) })
+	for asked, want := range map[string]uint{"": 3600, "60": 60} {
+		r := w.fetch(w.get("/authorize?" + url.Values{
+			"client_id": {c.id}, "redirect_uri": {redirectURI}, "response_type": {"code"}, "scope": {"openid"}, "max_age": {asked},
+			"code_challenge": {oidc.NewSHACodeChallenge("verifier")}, "code_challenge_method": {"S256"},
+		}.Encode()))
+		p, err := w.storage.PendingRequest(w.ctx, strings.TrimPrefix(r.location, "/login?id="))
+		w.ok(err)
+		if got := p.Request.MaxAge; got == nil || *got != want {
+			t.Errorf("asked %q: %v, want %d", asked, got, want)
+		}
+	}
+}
+
 func TestDecisionIsTakenOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

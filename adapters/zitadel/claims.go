@@ -145,6 +145,7 @@ type liveToken struct {
 	username     *string
 	act          json.RawMessage
 	sessionID    *store.SessionID
+	details      json.RawMessage
 }
 
 // introspectAccessToken returns errNotLive, an answer, or a fault.
@@ -171,6 +172,7 @@ func (s *Storage) introspectAccessToken(ctx context.Context, by caller, tokenID 
 		id: string(deref(row.ID)), kind: store.TokenKindAccessToken, clientID: deref(row.ClientID), userID: row.UserID, sub: row.Sub, referenceID: row.ReferenceID,
 		scopes: row.Scopes, resources: row.Resources, confirmation: row.Confirmation, issuedAt: deref(row.IssuedAt), expiresAt: row.ExpiresAt,
 		authTime: row.AuthTime, acr: row.ACR, amr: row.AMR, username: row.Username, sessionID: row.SessionID, act: row.Act,
+		details: row.AuthorizationDetails,
 	}, nil
 }
 
@@ -206,6 +208,7 @@ func (s *Storage) introspect(ctx context.Context, by caller, tokenID string) (li
 		id: id, kind: deref(row.Kind), clientID: deref(row.ClientID), userID: row.UserID, sub: row.Sub, referenceID: row.ReferenceID,
 		scopes: row.Scopes, resources: row.Resources, confirmation: row.Confirmation, issuedAt: deref(row.IssuedAt), expiresAt: row.ExpiresAt,
 		authTime: row.AuthTime, acr: row.ACR, amr: row.AMR, username: row.Username, sessionID: row.SessionID, act: row.Act,
+		details: row.AuthorizationDetails,
 	}, nil
 }
 
@@ -254,6 +257,9 @@ func (s *Storage) SetIntrospectionFromToken(ctx context.Context, response *oidc.
 	if t.act != nil {
 		response.Claims["act"] = t.act // RFC 8693, section 4.1
 	}
+	if t.details != nil {
+		response.Claims["authorization_details"] = t.details // RFC 9396, section 9.2
+	}
 	if t.sessionID != nil {
 		response.Claims["sid"] = string(*t.sessionID)
 	}
@@ -287,6 +293,9 @@ func (s *Storage) GetPrivateClaimsFromRequest(ctx context.Context, request op.To
 	}
 	if r, isOurs := request.(*authRequest); isOurs && r.act != nil {
 		claims["act"] = r.act // RFC 8693, section 4.1
+	}
+	if r, isOurs := request.(*authRequest); isOurs && r.row.AuthorizationDetails != nil {
+		claims["authorization_details"] = r.row.AuthorizationDetails // RFC 9396, section 9.1
 	}
 	return claims, nil
 }

@@ -73,6 +73,9 @@ type Approval struct {
 	// ReferenceID is the tenant in which the user agreed.
 	ReferenceID *store.ReferenceID
 	Scopes      []string // of those that were asked for
+	// AuthorizationDetails are the elements that the user has granted, of those that were asked for (RFC 9396, section 3); nil: none. All of
+	// them are the request's own.
+	AuthorizationDetails json.RawMessage
 	// AuthTime is when the user last proved who they are: the session's beginning, as a rule. Required.
 	AuthTime time.Time
 	ACR      string   // what the sign-in satisfied, of the request's acr_values
@@ -97,6 +100,9 @@ func (s *Storage) approve(ctx context.Context, id string, a Approval) (token.Raw
 	if a.AuthTime.IsZero() {
 		return none, store.ApproveAuthorizationRow{}, errors.New("zitadel: Approval.AuthTime is required")
 	}
+	if len(a.AuthorizationDetails) == 0 {
+		a.AuthorizationDetails = nil
+	}
 	code := token.Mint(token.AuthorizationCode)
 	row, err := s.store.ApproveAuthorization(ctx, store.ApproveAuthorizationParams{
 		ID:            store.AuthorizationID(id),
@@ -104,6 +110,9 @@ func (s *Storage) approve(ctx context.Context, id string, a Approval) (token.Raw
 		SessionID:     a.SessionID,
 		GrantedScopes: a.Scopes,
 		ReferenceID:   a.ReferenceID,
+
+		AuthorizationDetails: a.AuthorizationDetails,
+
 		AuthTime:      &a.AuthTime,
 		ACR:           optional(a.ACR),
 		AMR:           a.AMR,

@@ -110,8 +110,11 @@
 //   - Devices (RFC 8628), if Options.DeviceURL is set.
 //   - Token exchange (RFC 8693) of access tokens for access tokens, the client's own or those for its resources.
 //   - Pushed requests (RFC 9126), at [PushedAuthorizationPath].
-//   - DPoP (RFC 9449): tokens are bound to the key of the proof, and the UserInfo endpoint asks for one. There are no nonces.
+//   - DPoP (RFC 9449): tokens are bound to the key of the proof, and the UserInfo endpoint asks for one. Options.DPoPNonces asks for
+//     nonces (section 8), which no server has to keep.
 //   - Resource indicators (RFC 8707): an access token says in its aud what it is for. An ID token is for the client.
+//   - Authorization details (RFC 9396) of the types in Options.AuthorizationDetails. The pages show them and pass on what is granted
+//     ([Approval]); the answer of the token endpoint, introspection and JWT access tokens have it.
 //   - Registration by the client itself and its management (RFC 7591 and 7592), at [RegistrationPath], if Options.Registration is set. A client
 //     keeps its secret and its registration access token when it updates.
 //   - Clients that bring a metadata document (draft-ietf-oauth-client-id-metadata-document), if Options.ClientDocuments is set. One that is fresh
@@ -152,7 +155,7 @@
 //
 // # What is not served
 //
-// The implicit and hybrid flows (OAuth 2.1, section 10), authorization_details (RFC 9396), request objects, the registration and claims
+// The implicit and hybrid flows (OAuth 2.1, section 10), request objects, the registration and claims
 // parameters, software statements, and tokens bound to certificates (RFC 8705). A request that needs one of them is refused, but for claims, which are voluntary.
 //
 // # What it must not do

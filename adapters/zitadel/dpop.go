@@ -33,6 +33,9 @@ type proven struct {
 	accessTokenHash string // ath, at a protected resource
 }
 
+// useNonce is the error of RFC 9449, section 8. What is refused by it spends nothing, not even the proof.
+const useNonce = "use_dpop_nonce"
+
 // prove verifies the DPoP proof of a request, if it has one, as far as the proof itself goes (RFC 9449, section 4.3). That it was not
 // presented before, the call says that gets the result.
 func (p *Provider) prove(r *http.Request, at *op.Endpoint) (proven, error) {
@@ -40,12 +43,16 @@ func (p *Provider) prove(r *http.Request, at *op.Endpoint) (proven, error) {
 	if len(headers) == 0 {
 		return proven{}, nil
 	}
+	exchangeFrom(r.Context()).proved = true
 	key, claims, why := readProof(headers)
 	if why == "" {
 		why = claims.fits(r.Method, at.Absolute(op.IssuerFromContext(r.Context())), time.Now())
 	}
 	if why != "" {
 		return proven{}, withCode("invalid_dpop_proof").WithDescription("%s", why)
+	}
+	if p.storage.opts.DPoPNonces && !p.storage.nonces.takes(claims.Nonce, time.Now()) {
+		return proven{}, withCode(useNonce).WithDescription("the proof has to carry the nonce of the DPoP-Nonce header")
 	}
 	thumbprint, err := key.Thumbprint(crypto.SHA256)
 	if err != nil {
@@ -68,6 +75,7 @@ type proofClaims struct {
 	URI             string `json:"htu"`
 	IssuedAt        int64  `json:"iat"`
 	AccessTokenHash string `json:"ath"`
+	Nonce           string `json:"nonce"`
 }
 
 // readProof returns the key and the claims of a proof that the key has signed, or says what is wrong.

@@ -147,6 +147,10 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 	}
 	key, err := p.prove(r, p.UserinfoEndpoint())
 	hash := sha256.Sum256([]byte(presented))
+	if refused := (*oidc.Error)(nil); errors.As(err, &refused) && string(refused.ErrorType) == useNonce {
+		refusedAccess(w, http.StatusUnauthorized, useNonce) // RFC 9449, section 9
+		return
+	}
 	if err != nil || scheme == "dpop" && key.accessTokenHash != base64.RawURLEncoding.EncodeToString(hash[:]) {
 		refusedAccess(w, http.StatusUnauthorized, "invalid_dpop_proof")
 		return
@@ -215,8 +219,9 @@ func (p *Provider) deviceRequest(r *http.Request) (*oidc.DeviceAuthorizationResp
 	if err := p.know(r.Context(), string(by.client)); err != nil {
 		return nil, err
 	}
-	if r.PostForm.Get("authorization_details") != "" {
-		return nil, withCode("invalid_authorization_details")
+	details, err := s.details(r.PostForm)
+	if err != nil {
+		return nil, err
 	}
 	asked, err := resources(r.PostForm)
 	if err != nil {
@@ -230,7 +235,7 @@ func (p *Provider) deviceRequest(r *http.Request) (*oidc.DeviceAuthorizationResp
 	created := store.CreateDeviceAuthorizationParams{
 		ID: store.NewAuthorizationID(), ClientID: by.client, ClientAuthMethod: by.method, ClientSecret: by.secret,
 		DeviceCode: code.Digest(), Scopes: scopes, DefaultScopes: s.opts.defaultScopes(), Resources: asked, DefaultResources: s.opts.Resources,
-		Lifetime: s.opts.DeviceCodeLifetime,
+		AuthorizationDetails: details, DefaultAuthorizationDetailsTypes: s.opts.detailTypes(), Lifetime: s.opts.DeviceCodeLifetime,
 	}
 	for {
 		userCode := token.MintUserCode(token.UserCodeAlphabet, userCodeLength)
@@ -346,6 +351,9 @@ func (p *Provider) served(document []byte, issuer string) []byte {
 		"prompt_values_supported":               servedPrompts,                    // Initiating User Registration via OpenID Connect 1.0, section 4.2
 
 		"authorization_response_iss_parameter_supported": true, // RFC 9207, section 3
+	}
+	if types := p.storage.opts.detailTypes(); len(types) > 0 {
+		more["authorization_details_types_supported"] = types // RFC 9396, section 10
 	}
 	if p.storage.opts.ClientDocuments != nil {
 		more["client_id_metadata_document_supported"] = true

@@ -23,6 +23,8 @@ type exchange struct {
 
 	client *client
 	user   *store.User
+
+	proved bool // a DPoP proof was presented
 }
 
 // caller is how a client proves who it is (RFC 6749, section 2.3), as the calls of the store are told.

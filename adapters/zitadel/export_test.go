@@ -1,6 +1,9 @@
 package zitadel
 
-import "net/http"
+import (
+	"net/http"
+	"time"
+)
 
 // WithExchange is a request as a Provider passes it on.
 func WithExchange(r *http.Request) *http.Request {
@@ -10,3 +13,8 @@ func WithExchange(r *http.Request) *http.Request {
 
 // PublicClient is what fetches the documents of clients by default.
 var PublicClient = publicClient
+
+// Nonces are those of a server, as of another time.
+func Nonces(s *Storage) (at func(time.Time) string, takes func(string, time.Time) bool) {
+	return s.nonces.at, s.nonces.takes
+}

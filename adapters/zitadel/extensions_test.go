@@ -146,6 +146,71 @@ func TestTokensAreBoundToTheKeyOfTheProof(t *testing.T) {
 	}
 }
 
+// RFC 9449, section 8: a proof that was made in advance is good for nothing.
+func TestProofsCarryTheServersNonce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(w *world) { w.opts.DPoPNonces = true })
+	c, h := w.register(), newHolder(t)
+	at, here := w.issuer+"/oauth/token", w.issuer+"/userinfo"
+	tokens := c.login(c.oauth2("openid", "offline_access"))
+	send := func(r *http.Request) (int, map[string]any, http.Header) {
+		response, err := http.DefaultClient.Do(r)
+		w.ok(err)
+		defer response.Body.Close()
+		var body map[string]any
+		w.ok(json.NewDecoder(response.Body).Decode(&body))
+		return response.StatusCode, body, response.Header
+	}
+	refresh := func(proof string) (int, map[string]any, http.Header) {
+		r := c.form("/oauth/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {tokens.RefreshToken}})
+		r.Header.Set("DPoP", proof)
+		return send(r)
+	}
+	without := h.proof("POST", at, nil)
+	w.calls.take()
+	status, body, header := refresh(without)
+	wantEqual(t, "without a nonce", []any{status, body["error"]}, []any{400, "use_dpop_nonce"})
+	nonce := header.Get("DPoP-Nonce")
+	if nonce == "" {
+		t.Fatal("no nonce is given")
+	}
+	wantEqual(t, "statements", w.calls.take(), []string{"AuthenticateClient"})
+	nonces, takes := zitadel.Nonces(w.storage)
+	for what, other := range map[string]string{
+		"of nobody": "nonce", "of yesterday": nonces(time.Now().Add(-24 * time.Hour)), "of tomorrow": nonces(time.Now().Add(24 * time.Hour)),
+	} {
+		status, body, _ := refresh(h.proof("POST", at, map[string]any{"nonce": other}))
+		wantEqual(t, "a nonce "+what, []any{status, body["error"]}, []any{400, "use_dpop_nonce"})
+	}
+	status, body, header = refresh(h.proof("POST", at, map[string]any{"nonce": nonce}))
+	wantEqual(t, "with the nonce", []any{status, body["token_type"], header.Get("DPoP-Nonce") != ""}, []any{200, "DPoP", true})
+
+	access := body["access_token"].(string)
+	hash := sha256.Sum256([]byte(access))
+	ath := map[string]any{"ath": base64.RawURLEncoding.EncodeToString(hash[:])}
+	ask := func() (int, map[string]any, http.Header) {
+		r := w.get("/userinfo")
+		r.Header.Set("Authorization", "DPoP "+access)
+		r.Header.Set("DPoP", h.proof("GET", here, ath))
+		return send(r)
+	}
+	status, _, header = ask()
+	wantEqual(t, "userinfo without a nonce", []any{status, strings.Contains(strings.Join(header.Values("WWW-Authenticate"), " "), `DPoP error="use_dpop_nonce"`)}, []any{401, true})
+	ath["nonce"] = header.Get("DPoP-Nonce")
+	status, _, _ = ask()
+	wantEqual(t, "userinfo with the nonce", status, 200)
+
+	// For a while after it was given out, and by all servers.
+	now := time.Now()
+	other, _ := w.newServer(w.db.Pool)
+	given, _ := zitadel.Nonces(other)
+	for after, want := range map[time.Duration]bool{0: true, 5 * time.Minute: true, 11 * time.Minute: false, -11 * time.Minute: false} {
+		if takes(given(now), now.Add(after)) != want {
+			t.Errorf("%s after it was given, a nonce is taken: %t", after, !want)
+		}
+	}
+}
+
 // RFC 8707: what was asked for and granted is what a token is for.
 func TestTokensAreForTheResources(t *testing.T) {
 	t.Parallel()

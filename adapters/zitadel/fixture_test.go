@@ -62,6 +62,7 @@ type world struct {
 
 	tenant *store.ReferenceID // in which the user approves; nil: in none
 	grants []string           // scopes that the user approves; nil: all
+	agreed string             // authorization_details that the user approves
 }
 
 // swap is a handler that can be replaced while it serves.
@@ -153,7 +154,8 @@ func (w *world) approval(p zitadel.PendingRequest) zitadel.Approval {
 		scopes = p.Authorization.Scopes
 	}
 	return zitadel.Approval{
-		UserID: w.user.ID, SessionID: &w.session.ID, ReferenceID: w.tenant, Scopes: scopes,
+		AuthorizationDetails: json.RawMessage(w.agreed),
+		UserID:               w.user.ID, SessionID: &w.session.ID, ReferenceID: w.tenant, Scopes: scopes,
 		AuthTime: w.session.CreatedAt, ACR: "urn:example:pwd", AMR: []string{"pwd"},
 	}
 }

@@ -26,8 +26,9 @@ import (
 type tokenRequest struct {
 	*Provider
 	*http.Request
-	by  caller
-	key proven
+	by      caller
+	key     proven
+	details json.RawMessage // that the client asks for
 }
 
 func (r *tokenRequest) ctx() context.Context { return r.Request.Context() }
@@ -100,8 +101,8 @@ func (p *Provider) granted(r *http.Request) (any, error) {
 	if request.key, err = p.prove(r, p.TokenEndpoint()); err != nil {
 		return nil, err
 	}
-	if request.param("authorization_details") != "" {
-		return nil, withCode("invalid_authorization_details").WithDescription("authorization_details are not served") // RFC 9396, section 5
+	if request.details, err = p.storage.details(r.PostForm); err != nil {
+		return nil, err
 	}
 	var issued *tokens
 	switch {
@@ -299,7 +300,7 @@ func (r *tokenRequest) redeem() (*tokens, error) {
 	}
 	p := store.RedeemAuthorizationCodeParams{
 		Code: code.Digest(), ClientID: r.by.client, ClientAuthMethod: r.by.method, ClientSecret: r.by.secret,
-		RedirectURI: optional(r.param("redirect_uri")), Resources: asked,
+		RedirectURI: optional(r.param("redirect_uri")), Resources: asked, AuthorizationDetails: r.details,
 		Confirmation: r.key.confirmation, Proof: r.key.proof, ProofExpiresAt: r.key.until,
 		AccessTokenID: t.accessTokenID, AccessToken: t.accessToken, AccessTokenLifetime: s.opts.AccessTokenLifetime,
 		DefaultScopes: s.opts.defaultScopes(), DefaultResources: s.opts.Resources, RefreshTokenNeedsOfflineAccess: true,
@@ -320,7 +321,7 @@ func (r *tokenRequest) redeem() (*tokens, error) {
 	}
 	t.to = &authRequest{skew: s.opts.ClockSkew, sub: row.Sub, confirmation: r.key.confirmation, row: store.OAuthAuthorization{
 		ID: deref(row.AuthorizationID), ClientID: r.by.client, Status: store.AuthorizationStatusApproved, UserID: row.UserID,
-		SessionID: row.SessionID, ReferenceID: row.ReferenceID, GrantedScopes: row.GrantedScopes, Resources: row.Resources, Nonce: row.Nonce,
+		SessionID: row.SessionID, ReferenceID: row.ReferenceID, GrantedScopes: row.GrantedScopes, Resources: row.Resources, AuthorizationDetails: row.AuthorizationDetails, Nonce: row.Nonce,
 		AuthTime: row.AuthTime, ACR: row.ACR, AMR: row.AMR,
 	}}
 	t.expires, t.idTokenAlg = deref(row.AccessTokenExpiresAt), row.IDTokenSignedResponseAlg
@@ -371,7 +372,8 @@ func (r *tokenRequest) refresh() (*tokens, error) {
 	}
 	row, err := s.store.RotateRefreshToken(r.ctx(), store.RotateRefreshTokenParams{
 		Token: current.Digest(), ClientID: r.by.client, ClientAuthMethod: r.by.method, ClientSecret: r.by.secret,
-		Scopes: scopes, Resources: asked, Confirmation: r.key.confirmation, Proof: r.key.proof, ProofExpiresAt: r.key.until,
+		Scopes: scopes, Resources: asked, AuthorizationDetails: r.details,
+		Confirmation: r.key.confirmation, Proof: r.key.proof, ProofExpiresAt: r.key.until,
 		Grace: s.opts.Grace, SuccessorID: t.refreshTokenID, Successor: s.successors.Successor(current).Digest(),
 		RefreshTokenLifetime: s.opts.RefreshTokenLifetime,
 		AccessTokenID:        t.accessTokenID, AccessToken: t.accessToken, AccessTokenLifetime: s.opts.AccessTokenLifetime,
@@ -388,7 +390,7 @@ func (r *tokenRequest) refresh() (*tokens, error) {
 	t.refreshToken, t.expires, t.idTokenAlg = successor.Reveal(), deref(row.AccessTokenExpiresAt), row.IDTokenSignedResponseAlg
 	t.to = &authRequest{skew: s.opts.ClockSkew, sub: row.Sub, confirmation: r.key.confirmation, row: store.OAuthAuthorization{
 		ID: deref(row.AuthorizationID), ClientID: r.by.client, Status: store.AuthorizationStatusApproved, UserID: row.UserID,
-		SessionID: row.SessionID, ReferenceID: row.ReferenceID, GrantedScopes: row.Scopes, Resources: row.Resources,
+		SessionID: row.SessionID, ReferenceID: row.ReferenceID, GrantedScopes: row.Scopes, Resources: row.Resources, AuthorizationDetails: row.AuthorizationDetails,
 		AuthTime: row.AuthTime, ACR: row.ACR, AMR: row.AMR,
 	}}
 	return t, nil
@@ -405,6 +407,9 @@ func (r *tokenRequest) issue() (*tokens, error) {
 	asked, err := resources(r.PostForm)
 	if err != nil {
 		return nil, err
+	}
+	if r.details != nil {
+		return nil, invalidDetails("they are granted by users alone")
 	}
 	if len(scopes) == 0 {
 		c, err := s.client(r.ctx(), string(r.by.client))
@@ -455,7 +460,8 @@ func (r *tokenRequest) poll() (*tokens, error) {
 	}
 	p := store.PollDeviceCodeParams{
 		DeviceCode: code.Digest(), ClientID: r.by.client, ClientAuthMethod: r.by.method, ClientSecret: r.by.secret, Resources: asked,
-		Confirmation: r.key.confirmation, Proof: r.key.proof, ProofExpiresAt: r.key.until, Grace: s.opts.Grace,
+		AuthorizationDetails: r.details,
+		Confirmation:         r.key.confirmation, Proof: r.key.proof, ProofExpiresAt: r.key.until, Grace: s.opts.Grace,
 		AccessTokenID: t.accessTokenID, AccessToken: t.accessToken, AccessTokenLifetime: s.opts.AccessTokenLifetime,
 		DefaultScopes: s.opts.defaultScopes(), DefaultResources: s.opts.Resources, RefreshTokenNeedsOfflineAccess: true,
 	}
@@ -477,7 +483,7 @@ func (r *tokenRequest) poll() (*tokens, error) {
 	t.expires, t.idTokenAlg = deref(row.AccessTokenExpiresAt), row.IDTokenSignedResponseAlg
 	t.to = &authRequest{skew: s.opts.ClockSkew, sub: row.Sub, confirmation: r.key.confirmation, row: store.OAuthAuthorization{
 		ID: deref(row.AuthorizationID), ClientID: r.by.client, Status: store.AuthorizationStatusApproved, UserID: row.UserID,
-		SessionID: row.SessionID, ReferenceID: row.ReferenceID, GrantedScopes: row.GrantedScopes, Resources: row.Resources,
+		SessionID: row.SessionID, ReferenceID: row.ReferenceID, GrantedScopes: row.GrantedScopes, Resources: row.Resources, AuthorizationDetails: row.AuthorizationDetails,
 		AuthTime: row.AuthTime, ACR: row.ACR, AMR: row.AMR,
 	}}
 	return t, nil
@@ -505,7 +511,7 @@ func (r *tokenRequest) exchange() (*tokens, error) {
 	}
 	p := store.ExchangeTokenParams{
 		ClientID: r.by.client, ClientAuthMethod: r.by.method, ClientSecret: r.by.secret, Scopes: scopes, Resources: asked,
-		DefaultScopes: s.opts.defaultScopes(), Confirmation: r.key.confirmation, Proof: r.key.proof, ProofExpiresAt: r.key.until,
+		AuthorizationDetails: r.details, DefaultScopes: s.opts.defaultScopes(), Confirmation: r.key.confirmation, Proof: r.key.proof, ProofExpiresAt: r.key.until,
 		AccessTokenLifetime: s.opts.AccessTokenLifetime,
 	}
 	if p.SubjectToken, p.SubjectTokenID, err = r.exchanged("subject_token"); err != nil {
@@ -528,7 +534,7 @@ func (r *tokenRequest) exchange() (*tokens, error) {
 	t.expires, t.exchanged = deref(row.ExpiresAt), true
 	t.to = &authRequest{skew: s.opts.ClockSkew, sub: row.Sub, confirmation: r.key.confirmation, act: row.Act, row: store.OAuthAuthorization{
 		ID: deref(row.AuthorizationID), ClientID: r.by.client, Status: store.AuthorizationStatusApproved, UserID: row.UserID,
-		SessionID: row.SessionID, ReferenceID: row.ReferenceID, GrantedScopes: row.Scopes, Resources: row.Resources, AuthTime: row.AuthTime,
+		SessionID: row.SessionID, ReferenceID: row.ReferenceID, GrantedScopes: row.Scopes, Resources: row.Resources, AuthorizationDetails: row.AuthorizationDetails, AuthTime: row.AuthTime,
 	}}
 	return t, nil
 }
@@ -549,10 +555,11 @@ func (r *tokenRequest) exchanged(name string) (*token.Digest, *store.AccessToken
 	return nil, new(store.AccessTokenID(id)), nil
 }
 
-// exchangeResponse is that of RFC 8693, section 2.2.1.
-type exchangeResponse struct {
+// tokenResponse is the library's, with what it has no place for.
+type tokenResponse struct {
 	*oidc.AccessTokenResponse
-	IssuedTokenType oidc.TokenType `json:"issued_token_type"`
+	IssuedTokenType      oidc.TokenType  `json:"issued_token_type,omitempty"`     // RFC 8693, section 2.2.1
+	AuthorizationDetails json.RawMessage `json:"authorization_details,omitempty"` // RFC 9396, section 7
 }
 
 // respond makes the answer (RFC 6749, section 5.1). There is an ID token only if the user has granted openid (OpenID Connect Core 1.0,
@@ -581,18 +588,23 @@ func (r *tokenRequest) respond(t *tokens) (any, error) {
 			return nil, err
 		}
 	}
+	answer := tokenResponse{AccessTokenResponse: response}
+	if t.to != nil {
+		answer.AuthorizationDetails = t.to.row.AuthorizationDetails
+	}
 	if t.exchanged {
-		return exchangeResponse{response, oidc.AccessTokenType}, nil
+		answer.IssuedTokenType = oidc.AccessTokenType
+		return answer, nil
 	}
 	if t.to == nil || !slices.Contains(t.to.GetScopes(), oidc.ScopeOpenID) {
-		return response, nil
+		return answer, nil
 	}
 	signs := signing{s, t.idTokenAlg}
 	response.IDToken, err = op.CreateIDToken(r.ctx(), issuer, idTokenRequest{t.to}, c.IDTokenLifetime(), response.AccessToken, "", signs, c)
 	if err != nil {
 		return nil, err
 	}
-	return response, nil
+	return answer, nil
 }
 
 // idTokenRequest is a grant as its ID token sees it, which is for the client alone.

@@ -2,6 +2,7 @@ package zitadel
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -117,6 +118,19 @@ type Options struct {
 	// Resources are those that a client may name which has none registered (RFC 8707, section 2). An access token that is for resources
 	// says so in its aud.
 	Resources []string
+
+	// AuthorizationDetails are the types of authorization_details that are served (RFC 9396, section 2), each with what checks an element of it: an
+	// error tells the client's developer what is amiss. Nil checks nothing but the type. A client may use those that it has registered
+	// (authorization_details_types), or all if it has none. The pages show them to the user and pass on what is granted ([Approval]).
+	AuthorizationDetails map[string]func(element json.RawMessage) error
+
+	// ACRValues are those that the pages can reach ([Approval].ACR), for the discovery document. A request's acr_values, max_age and prompt are in
+	// [Request]; the pages follow them (RFC 9470, section 5).
+	ACRValues []string
+
+	// DPoPNonces has DPoP proofs carry a nonce of the server's (RFC 9449, section 8), so that none can be made in advance. A proof without one is
+	// answered by use_dpop_nonce. All servers need the same SuccessorKeys, by which nonces are made.
+	DPoPNonces bool
 
 	// DeviceURL is the page on which a user enters the code that a device shows (RFC 8628, section 3.3). It looks the code up with
 	// store.FindAuthorizationByUserCode ([UserCode]), and ends in store.ApproveAuthorization or DenyAuthorization. Empty: devices aren't

@@ -113,6 +113,9 @@ func (p *Provider) intercept(next http.Handler) http.Handler {
 			answer = &response{header: maps.Clone(w.Header())}
 			httphelper.MarshalJSONWithStatus(answer, oidc.ErrServerError(), http.StatusInternalServerError)
 		}
+		if x.proved && p.storage.opts.DPoPNonces { // with each answer, so that the next proof has a fresh one (RFC 9449, section 8.2)
+			answer.header.Set("DPoP-Nonce", p.storage.nonces.at(time.Now()))
+		}
 		challenge(answer, r, path == p.UserinfoEndpoint().Relative())
 		answer.send(w)
 	})
@@ -182,7 +185,7 @@ func (p *Provider) crossOrigin() *cors.Options {
 	return &cors.Options{
 		AllowedMethods:             []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete},
 		AllowedHeaders:             []string{"Accept", "Accept-Language", "Authorization", "Content-Type", "DPoP", "X-Requested-With"},
-		ExposedHeaders:             []string{"WWW-Authenticate"},
+		ExposedHeaders:             []string{"WWW-Authenticate", "DPoP-Nonce"},
 		AllowOriginVaryRequestFunc: func(r *http.Request, _ string) (bool, []string) { return p.isForPrograms(routePath(r)), nil },
 	}
 }
@@ -265,6 +268,7 @@ func (p *Provider) discover(w http.ResponseWriter, r *http.Request) {
 		config.GrantTypesSupported = append(config.GrantTypesSupported, oidc.GrantTypeDeviceCode)
 	}
 	config.GrantTypesSupported = append(config.GrantTypesSupported, oidc.GrantTypeTokenExchange)
+	config.ACRValuesSupported = p.storage.opts.ACRValues
 	config.SubjectTypesSupported = []string{"public", "pairwise"}
 	if p.storage.opts.Registration != nil {
 		config.RegistrationEndpoint = config.Issuer + RegistrationPath

@@ -25,6 +25,7 @@ type Storage struct {
 	successors *token.Successors
 	sealer     *sealer
 	keys       keyCache
+	nonces     nonces
 	fetcher    fetcher
 	fetches    singleflight.Group // of clients' metadata documents
 }
@@ -60,7 +61,11 @@ func New(db DB, opts Options) (*Storage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Storage{db: db, store: store.New(db), opts: opts, successors: successors, sealer: sealer, fetcher: newFetcher(opts.HTTPClient)}, nil
+	nonces, err := newNonces(opts.SuccessorKeys)
+	if err != nil {
+		return nil, err
+	}
+	return &Storage{nonces: nonces, db: db, store: store.New(db), opts: opts, successors: successors, sealer: sealer, fetcher: newFetcher(opts.HTTPClient)}, nil
 }
 
 // Health says whether the database answers.

@@ -4,16 +4,17 @@ go 1.26.0
 
 require (
 	github.com/jackc/pgx/v5 v5.13.0
-	github.com/oauthdb/oauthdb v0.0.0
-	github.com/oauthdb/oauthdb/adapters/fosite v0.0.0
-	github.com/oauthdb/oauthdb/adapters/zitadel v0.0.0
-	github.com/oauthdb/oauthdb/internal/storetests v0.0.0
-	github.com/oauthdb/oauthdb/storetest v0.0.0
+	github.com/oauthdb/oauthdb v0.1.0
+	github.com/oauthdb/oauthdb/adapters/fosite v0.1.0
+	github.com/oauthdb/oauthdb/adapters/zitadel v0.1.0
+	github.com/oauthdb/oauthdb/internal/storetests v0.1.0
+	github.com/oauthdb/oauthdb/storetest v0.1.0
 	github.com/ory/fosite v0.49.0
 	github.com/zitadel/oidc/v3 v3.52.0
 )
 
 require (
+	code.dny.dev/ssrf v0.3.0 // indirect
 	github.com/asaskevich/govalidator v0.0.0-20230301143203-a9d515a09cc2 // indirect
 	github.com/bmatcuk/doublestar/v4 v4.10.4 // indirect
 	github.com/cenkalti/backoff/v4 v4.3.0 // indirect
@@ -55,6 +56,7 @@ require (
 	github.com/ory/x v0.0.665 // indirect
 	github.com/pelletier/go-toml/v2 v2.0.9 // indirect
 	github.com/pkg/errors v0.9.1 // indirect
+	github.com/pquerna/cachecontrol v0.2.0 // indirect
 	github.com/pressly/goose/v3 v3.30.1 // indirect
 	github.com/rs/cors v1.11.1 // indirect
 	github.com/seatgeek/logrus-gelf-formatter v0.0.0-20210414080842-5b05eb8ff761 // indirect
