@@ -70,7 +70,9 @@ func TestAssertionIsSignedByTheRegisteredAlgorithm(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for alg, want := range map[string]int{"ES256": http.StatusOK, "PS256": http.StatusUnauthorized} {
-		c := w.registerKey(func(p *store.CreateClientParams) { p.Metadata = []byte(`{"token_endpoint_auth_signing_alg":"` + alg + `"}`) })
+		c := w.registerKey(func(p *store.CreateClientParams) {
+			p.Metadata = []byte(`{"token_endpoint_auth_signing_alg":"` + alg + `"}`)
+		})
 		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: c.key, KeyID: "k1"}}, nil)
 		w.ok(err)
 		now := time.Now().Unix()
