@@ -64,7 +64,7 @@ func commands() []command {
 		[]command{migrateCommand, statusCommand, rollbackCommand, rolesCommand, checkCommand, gcCommand},
 		clientCommands, userCommands, sessionCommands, grantCommands, keyCommands,
 		[]command{eventsCommand, exportCommand},
-		[]command{demoCommand, explainCommand, urlCommand, psqlCommand, startCommand, stopCommand},
+		[]command{demoCommand, explainCommand, urlCommand, psqlCommand, startCommand, stopCommand, versionCommand},
 	)
 }
 
