@@ -64,6 +64,11 @@ clients: ## let client libraries from npm and of Go use the example's provider; 
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "clients: node and npm are needed" >&2; exit 1; }
 	$(if $(NEWEST),npm update --prefix internal/clienttests/testdata/npm)
 	cd internal/clienttests && go test . -count=1 -v $(TESTFLAGS)
+.PHONY: mcp
+mcp: ## let an MCP client by its official SDK call a tool; make mcp NEWEST=1 takes what npm has today
+	@command -v node >/dev/null && command -v npm >/dev/null || { echo "mcp: node and npm are needed" >&2; exit 1; }
+	$(if $(NEWEST),npm update --prefix examples/mcpserver/testdata/client)
+	cd examples/mcpserver && go test . -count=1 -v $(TESTFLAGS)
 plans: ## explain and measure every query on a million rows, which takes some minutes
 	cd internal/plan && go test -run '^TestPlans$$' -count=1 -timeout 60m -size 1000000
 bench: ## compare with other ways to do the same and write docs/performance.md, in about 40 minutes
@@ -92,6 +97,14 @@ fuzz: ## fuzz all that reads what comes from outside, each target for a while: m
 			(cd "$$dir" && echo "($$dir) $$target" && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(or $(FUZZTIME),20s) -fuzzminimizetime 10x .) || exit 1; \
 		done; \
 	done
+.PHONY: release check-install
+check-install: ## install each module as a release has it, in empty folders
+	cd tools/release && go test -count=1 -v $(TESTFLAGS) .
+release: ## check everything, then tag each module: make release VERSION=v0.2.0
+	@test -n "$(VERSION)" || { echo "make release VERSION=v0.2.0" >&2; exit 1; }
+	go run -C tools/release . -version $(VERSION)
+	$(MAKE) check check-install test
+	go run -C tools/release . -version $(VERSION) -tag
 .PHONY: mutate
 mutate: ## see which changes of the SQL no test notices: make mutate CALL=RotateRefreshToken, or SINCE=HEAD for what has changed
 	go run -C tools/sqlmut . -config $(CURDIR)/sqlmut.yaml $(if $(CALL),-only '$(CALL)') $(if $(SINCE),-since $(SINCE)) \
@@ -111,11 +124,11 @@ review: ## write for reviewers what each query does and how it is planned: docs/
 	go run -C tools/review .
 format: ## format the Go code
 	$(TOOL) gofumpt -w $(wildcard *.go */)
-check: check-format check-go check-modules check-queries check-generated check-migrations check-sqlmut check-mutants ## find what a reviewer shouldn't have to look for
+check: check-format check-go check-modules check-queries check-generated check-migrations check-sqlmut check-release check-mutants ## find what a reviewer shouldn't have to look for
 clean: ## stop and delete the private PostgreSQL, with all its databases
 	@$(OAUTHDB) stop -delete
 
-.PHONY: check-format check-go check-modules check-queries check-generated check-migrations check-sqlmut check-mutants
+.PHONY: check-format check-go check-modules check-queries check-generated check-migrations check-sqlmut check-release check-mutants
 check-format:
 	@stale="$$($(TOOL) gofumpt -l $(wildcard *.go */))" || exit 1; \
 	test -z "$$stale" || { printf 'not formatted (make format):\n%s\n' "$$stale"; exit 1; }
@@ -139,6 +152,8 @@ check-migrations:
 	tools/previous-release.sh
 check-sqlmut:
 	cd tools/sqlmut && go test ./...
+check-release:
+	cd tools/release && go test -short .
 check-mutants: # what a change of the SQL makes possible and no test notices, as far as two minutes go
 	@since="$$(git merge-base HEAD origin/main 2>/dev/null || git rev-parse -q --verify HEAD^ || git rev-parse HEAD)" && \
 		$(MAKE) --no-print-directory mutate SINCE="$$since" MUTATEFLAGS="-for 2m -hint 'make mutate SINCE=$$since'"

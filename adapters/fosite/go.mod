@@ -6,8 +6,8 @@ require (
 	github.com/go-jose/go-jose/v3 v3.0.3
 	github.com/google/uuid v1.6.0
 	github.com/jackc/pgx/v5 v5.13.0
-	github.com/oauthdb/oauthdb v0.0.0
-	github.com/oauthdb/oauthdb/storetest v0.0.0
+	github.com/oauthdb/oauthdb v0.1.0
+	github.com/oauthdb/oauthdb/storetest v0.1.0
 	github.com/ory/fosite v0.49.0
 )
 

@@ -4,8 +4,8 @@ go 1.26.0
 
 require (
 	github.com/jackc/pgx/v5 v5.13.0
-	github.com/oauthdb/oauthdb v0.0.0
-	github.com/oauthdb/oauthdb/storetest v0.0.0
+	github.com/oauthdb/oauthdb v0.1.0
+	github.com/oauthdb/oauthdb/storetest v0.1.0
 )
 
 require (

@@ -6,8 +6,8 @@ require (
 	github.com/alexedwards/argon2id v1.0.0
 	github.com/coreos/go-oidc/v3 v3.21.0
 	github.com/go-jose/go-jose/v4 v4.1.9
-	github.com/oauthdb/oauthdb v0.0.0
-	github.com/oauthdb/oauthdb/storetest v0.0.0
+	github.com/oauthdb/oauthdb v0.1.0
+	github.com/oauthdb/oauthdb/storetest v0.1.0
 	golang.org/x/oauth2 v0.38.0
 )
 

@@ -4,11 +4,11 @@ go 1.26.0
 
 require (
 	github.com/jackc/pgx/v5 v5.13.0
-	github.com/oauthdb/oauthdb v0.0.0
-	github.com/oauthdb/oauthdb/adapters/fosite v0.0.0
-	github.com/oauthdb/oauthdb/adapters/zitadel v0.0.0
-	github.com/oauthdb/oauthdb/internal/storetests v0.0.0
-	github.com/oauthdb/oauthdb/storetest v0.0.0
+	github.com/oauthdb/oauthdb v0.1.0
+	github.com/oauthdb/oauthdb/adapters/fosite v0.1.0
+	github.com/oauthdb/oauthdb/adapters/zitadel v0.1.0
+	github.com/oauthdb/oauthdb/internal/storetests v0.1.0
+	github.com/oauthdb/oauthdb/storetest v0.1.0
 	github.com/ory/fosite v0.49.0
 	github.com/zitadel/oidc/v3 v3.52.0
 )

@@ -6,7 +6,7 @@ replace github.com/oauthdb/oauthdb => ../..
 
 require (
 	github.com/jackc/pgx/v5 v5.13.0
-	github.com/oauthdb/oauthdb v0.0.0-00010101000000-000000000000
+	github.com/oauthdb/oauthdb v0.1.0
 	github.com/wasilibs/go-pgquery v0.0.0-20250409022910-10ac41983c07
 )
 
