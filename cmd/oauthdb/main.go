@@ -61,10 +61,10 @@ type action func(ctx context.Context, c console) error
 // commands are all that there are. Those of a group are named "client add", say.
 func commands() []command {
 	return slices.Concat(
-		[]command{migrateCommand, statusCommand, rollbackCommand, rolesCommand, gcCommand},
+		[]command{migrateCommand, statusCommand, rollbackCommand, rolesCommand, checkCommand, gcCommand},
 		clientCommands, userCommands, sessionCommands, grantCommands, keyCommands,
 		[]command{eventsCommand, exportCommand},
-		[]command{demoCommand, explainCommand, urlCommand, psqlCommand, startCommand, stopCommand},
+		[]command{demoCommand, explainCommand, urlCommand, psqlCommand, startCommand, stopCommand, versionCommand},
 	)
 }
 

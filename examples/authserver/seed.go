@@ -68,7 +68,7 @@ func register(ctx context.Context, q *store.Queries, r application) (bool, error
 
 // addUser registers somebody who signs in with a password. The e-mail address counts as verified: whoever calls knows it.
 func addUser(ctx context.Context, q *store.Queries, hashing *passwords, name, email, password string) (store.UserID, error) {
-	hash, err := hashing.hash(password)
+	hash, err := hashing.hash(ctx, password)
 	if err != nil {
 		return "", err
 	}

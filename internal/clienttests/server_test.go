@@ -33,6 +33,9 @@ var shared *server
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set("8") // they wait for the server, and some for a clock
+	}
 	os.Exit(run(m))
 }
 
