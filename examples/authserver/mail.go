@@ -166,7 +166,9 @@ func (o *outbox) send(ctx context.Context, l letter) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), smtpTimeout)
 	defer cancel()
 	defer o.sent.Add(1)
-	fail := func(why string) { o.logger.LogAttrs(ctx, slog.LevelError, "mail is not sent", slog.String("error", why)) }
+	fail := func(why string) {
+		o.logger.LogAttrs(ctx, slog.LevelError, "mail is not sent", slog.String("error", why))
+	}
 	message, err := l(ctx)
 	if err != nil {
 		fail(db.Describe(err))
