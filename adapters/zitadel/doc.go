@@ -86,7 +86,8 @@
 //
 // # Who calls
 //
-// The token, introspection and revocation endpoints authenticate the client by the statement that answers the request. Where a request fails before it gets that far, the Provider asks
+// The token, introspection and revocation endpoints authenticate the client by the statement that answers the request. They take POST, and
+// parameters in the body alone. Where a request fails before it gets that far, the Provider asks
 // AuthenticateClient, and who is not authenticated is told that and nothing else.
 //
 // # Retries and verdicts
