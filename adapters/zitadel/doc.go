@@ -137,6 +137,11 @@
 // sign its tokens with [Storage.SigningKeyFor], and set BackChannelLogoutSupported and BackChannelLogoutSessionSupported in op.Config.
 // examples/authserver has the whole of it in logout.go.
 //
+// # Resource servers
+//
+// A resource server that has the database asks IntrospectAccessToken, and any other the introspection endpoint. It compares what the token is
+// for (aud) with itself, and says where its tokens come from (RFC 9728) and which sign-in it wants (RFC 9470): examples/mcpserver.
+//
 // # Without the Provider
 //
 // A Storage also serves an op.Provider of your own: have [Storage.Approve] make the ticket for its callback. There is no place
