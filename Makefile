@@ -81,6 +81,9 @@ crash: ## kill PostgreSQL twenty times in the middle of grants, and judge what i
 	cd internal/storetests && go test ./crash -count=1 -crashes 20 -v
 failover: ## kill a primary in the middle of grants, promote its standby, and judge what it has: make failover ROUNDS=10
 	cd internal/storetests && go test ./failover -count=1 -timeout 60m -failovers $(or $(ROUNDS),1) -v $(TESTFLAGS)
+.PHONY: replicas
+replicas: ## have a standby that lags answer introspections after revocations: make replicas LAG=5s REVOCATIONS=50
+	cd internal/storetests && go test ./replica -count=1 -v -timeout 60m -lag $(or $(LAG),1500ms) -revocations $(or $(REVOCATIONS),20) $(TESTFLAGS)
 linear: ## hold histories of concurrent calls to the model: make linear CALLS=1000000
 	cd internal/storetests && go test ./linear -count=1 -v -timeout 24h -calls=$(or $(CALLS),100000) -kills 5 -faults $(TESTFLAGS)
 rounds: ## let calls race for longer than make test does: make rounds ROUNDS=10000
