@@ -499,7 +499,7 @@ LEFT JOIN parents AS p ON true;
 -- It binds the access token and, if the client is public, the refresh token and the family as well (RFC 9449, section 5).
 -- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 -- access_token and refresh_token are the digests of the new tokens. access_token is NULL if that token is a JWT, which is known by its id.
--- access_token_id is made once for a request and kept for its retries. The access_token_id of another token is an error.
+-- access_token_id and refresh_token_id are made once for a request and kept for its retries. That of another token is an error.
 -- Without refresh_token and refresh_token_id no refresh token is issued. With refresh_token_needs_offline_access none is issued unless
 -- offline_access was granted (OpenID Connect Core, section 11): the answer's refresh_token_id is NULL.
 -- resources and authorization_details narrow the access token (RFC 8707, section 2.2; RFC 9396, section 6.1); empty leaves all that was

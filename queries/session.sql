@@ -94,7 +94,8 @@ FROM (VALUES (true)) AS one (n)
 LEFT JOIN answer AS w ON true;
 
 -- ReauthenticateSession records that the user has authenticated again in a session that goes on, for prompt=login or a step up to another
--- acr. It adds and ends no session, and no client is notified. token is the digest of a new cookie; NULL keeps the present one.
+-- acr. It adds and ends no session, and no client is notified. token is the digest of a new cookie; NULL keeps the present one. That of
+-- another session is an error.
 --   - authenticated: the session has a new auth_time, acr and amr
 --   - signed_out: there is no such session of the user, or it is not live (login_required)
 -- name: ReauthenticateSession :one

@@ -713,7 +713,7 @@ type PollDeviceCodeRow struct {
 // confirmation is the key that the caller has proven to hold. It binds the access token and, if the client is public, the refresh token and
 // the family as well (RFC 9449, section 5).
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
-// access_token_id is made once for a request and kept for its retries. The access_token_id of another token is an error.
+// access_token_id and refresh_token_id are made once for a request and kept for its retries. That of another token is an error.
 // Without refresh_token and refresh_token_id no refresh token is issued.
 // resources, authorization_details, compared_types, default_scopes, default_resources, refresh_token_needs_offline_access,
 // access_token_without_row and id_token_signed_response_alg are those of RedeemAuthorizationCode. The client's registration counts as it is

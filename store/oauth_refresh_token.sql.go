@@ -577,7 +577,7 @@ type RotateRefreshTokenRow struct {
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 // access_token_without_row is that of RedeemAuthorizationCode. One family may have access tokens with and without a row. Nothing remembers
 // what a retry was answered without a row, so if that retry is repeated, its access token expires later.
-// access_token_id and successor_id are made once for a request and kept for its retries. The access_token_id of another token is an error.
+// access_token_id and successor_id are made once for a request and kept for its retries. That of another token is an error.
 // No token outlives the family's max_expires_at. No access token of a bound family outlives the session.
 // data is what a library on top keeps with the new tokens; NULL leaves what it keeps with the token presented.
 // id_token_signed_response_alg is that of RedeemAuthorizationCode.

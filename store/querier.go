@@ -768,7 +768,7 @@ type Querier interface {
 	// confirmation is the key that the caller has proven to hold. It binds the access token and, if the client is public, the refresh token and
 	// the family as well (RFC 9449, section 5).
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
-	// access_token_id is made once for a request and kept for its retries. The access_token_id of another token is an error.
+	// access_token_id and refresh_token_id are made once for a request and kept for its retries. That of another token is an error.
 	// Without refresh_token and refresh_token_id no refresh token is issued.
 	// resources, authorization_details, compared_types, default_scopes, default_resources, refresh_token_needs_offline_access,
 	// access_token_without_row and id_token_signed_response_alg are those of RedeemAuthorizationCode. The client's registration counts as it is
@@ -821,7 +821,8 @@ type Querier interface {
 	//     if the method is one with a secret, or if the client would take pairwise subjects away from its sector, as in UpdateRegistration
 	PutClientDocument(ctx context.Context, arg PutClientDocumentParams) (PutClientDocumentRow, error)
 	// ReauthenticateSession records that the user has authenticated again in a session that goes on, for prompt=login or a step up to another
-	// acr. It adds and ends no session, and no client is notified. token is the digest of a new cookie; NULL keeps the present one.
+	// acr. It adds and ends no session, and no client is notified. token is the digest of a new cookie; NULL keeps the present one. That of
+	// another session is an error.
 	//   - authenticated: the session has a new auth_time, acr and amr
 	//   - signed_out: there is no such session of the user, or it is not live (login_required)
 	ReauthenticateSession(ctx context.Context, arg ReauthenticateSessionParams) (ReauthenticateSessionRow, error)
@@ -833,7 +834,7 @@ type Querier interface {
 	// It binds the access token and, if the client is public, the refresh token and the family as well (RFC 9449, section 5).
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	// access_token and refresh_token are the digests of the new tokens. access_token is NULL if that token is a JWT, which is known by its id.
-	// access_token_id is made once for a request and kept for its retries. The access_token_id of another token is an error.
+	// access_token_id and refresh_token_id are made once for a request and kept for its retries. That of another token is an error.
 	// Without refresh_token and refresh_token_id no refresh token is issued. With refresh_token_needs_offline_access none is issued unless
 	// offline_access was granted (OpenID Connect Core, section 11): the answer's refresh_token_id is NULL.
 	// resources and authorization_details narrow the access token (RFC 8707, section 2.2; RFC 9396, section 6.1); empty leaves all that was
@@ -1026,7 +1027,7 @@ type Querier interface {
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	// access_token_without_row is that of RedeemAuthorizationCode. One family may have access tokens with and without a row. Nothing remembers
 	// what a retry was answered without a row, so if that retry is repeated, its access token expires later.
-	// access_token_id and successor_id are made once for a request and kept for its retries. The access_token_id of another token is an error.
+	// access_token_id and successor_id are made once for a request and kept for its retries. That of another token is an error.
 	// No token outlives the family's max_expires_at. No access token of a bound family outlives the session.
 	// data is what a library on top keeps with the new tokens; NULL leaves what it keeps with the token presented.
 	// id_token_signed_response_alg is that of RedeemAuthorizationCode.

@@ -208,21 +208,24 @@ func (p *Provider) verifyAssertion(ctx context.Context, assertion string) error 
 	}
 	var more struct {
 		NotBefore oidc.Time `json:"nbf"`
+		Audience  any       `json:"aud"`
 	}
 	if err := json.Unmarshal(payload, &more); err != nil {
 		return err
 	}
 	switch {
+	case p.storage.opts.AssertionsForIssuerAlone && more.Audience != op.IssuerFromContext(ctx):
+		return oidc.ErrAudience
 	case !slices.ContainsFunc(p.assertionAudiences(ctx), func(audience string) bool { return slices.Contains(claims.Audience, audience) }):
 		return oidc.ErrAudience
-	case more.NotBefore.AsTime().After(time.Now().Add(assertionSkew)):
+	case more.NotBefore.AsTime().After(time.Now().Add(assertionAhead)):
 		return errors.New("the assertion is not good yet") // RFC 7523, section 3, item 5
 	}
 	if err := oidc.CheckExpiration(claims, assertionSkew); err != nil {
 		return err
 	}
 	if claims.IssuedAt != 0 { // it is optional (item 6)
-		if err := oidc.CheckIssuedAt(claims, assertionMaxAge, assertionSkew); err != nil {
+		if err := oidc.CheckIssuedAt(claims, assertionMaxAge, assertionAhead); err != nil {
 			return err
 		}
 	}

@@ -101,6 +101,11 @@ type Options struct {
 	// resource servers have to be; they must be registered as clients, with a secret or a key.
 	MayIntrospect func(ctx context.Context, caller store.ClientID, token Introspected) bool
 
+	// AssertionsForIssuerAlone has a client's assertion name the issuer in aud, as a string, and nothing else (FAPI 2.0 Security Profile,
+	// section 5.3.2.1). Without it, an assertion may also be for the token endpoint, or among others for either (RFC 7523, section 3), and
+	// one that comes with a pushed request for that endpoint (RFC 9126, section 2).
+	AssertionsForIssuerAlone bool
+
 	// JWKS, if set, fetches the keys of a client that publishes them at its jwks_uri. The fetcher has to refuse addresses inside
 	// of its own network, and should cache. Nil: such clients can't authenticate by their keys.
 	JWKS func(ctx context.Context, uri string) (*jose.JSONWebKeySet, error)

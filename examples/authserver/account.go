@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"net/http"
-	"strings"
+	"slices"
 	"time"
+
+	"github.com/mileusna/useragent"
 
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/store"
@@ -19,26 +22,32 @@ type account struct {
 	Apps     []connectedApp
 	Sessions []signedIn
 	Others   bool // there are other sessions than this one
+	Passkeys bool // there is a page for them
 	Done     string
 }
 
+// connectedApp is a client with what it has been granted, a row for each tenant.
 type connectedApp struct {
-	ClientID  store.ClientID
+	ClientID store.ClientID
+	Client   clientCard
+	Grants   []connection
+}
+
+type connection struct {
 	Reference string
-	Tenant    string
-	Client    clientCard
+	Tenant    string // its name; empty: on the user's own behalf
 	Scopes    []scope
 	Since     time.Time
-	Active    bool
+	LastUsed  *time.Time // nil: nothing is in use, but the app gets access again without asking
 }
 
 type signedIn struct {
-	ID      store.SessionID
-	Device  string
-	Address string
-	Since   time.Time
-	Until   time.Time
-	Current bool
+	ID       store.SessionID
+	Device   string
+	Address  string
+	Since    time.Time
+	LastSeen time.Time
+	Current  bool
 }
 
 // done are the messages that the page shows after something was done; the browser names them.
@@ -58,48 +67,86 @@ func (s *server) accountPage(w http.ResponseWriter, r *http.Request) error {
 		http.Redirect(w, r, "/signin", http.StatusSeeOther)
 		return nil
 	}
-	tenants, err := s.tenants(r.Context(), session.User)
-	if err != nil {
+	shown := account{Passkeys: s.passkeys != nil, Done: done[r.FormValue("done")]}
+	if shown.Apps, err = s.connectedApps(r.Context(), session.User); err != nil {
 		return err
-	}
-	names := map[store.ReferenceID]string{}
-	for _, t := range tenants {
-		names[t.ID] = t.Name
-	}
-	shown := account{Done: done[r.FormValue("done")]}
-	consents, err := s.store.ListUserConsents(r.Context(), store.ListUserConsentsParams{UserID: session.User.ID, AfterCreatedAt: distantPast, PageSize: listLength})
-	if err != nil {
-		return err
-	}
-	for _, c := range consents {
-		app := connectedApp{
-			ClientID: c.ClientID, Client: cardOf(c.ClientID, c.ClientName, c.ClientURI, c.ClientIcon, c.ClientTOS, c.ClientPolicy),
-			Scopes: explainScopes(c.Scopes), Since: c.CreatedAt, Active: c.Authorizations > 0,
-		}
-		if c.ReferenceID != nil {
-			app.Reference, app.Tenant = string(*c.ReferenceID), names[*c.ReferenceID]
-			if app.Tenant == "" {
-				app.Tenant = app.Reference
-			}
-		}
-		shown.Apps = append(shown.Apps, app)
 	}
 	sessions, err := s.store.ListUserSessions(r.Context(), store.ListUserSessionsParams{UserID: session.User.ID, AfterCreatedAt: distantPast, PageSize: listLength})
 	if err != nil {
 		return err
 	}
 	for _, row := range sessions {
-		item := signedIn{ID: row.ID, Device: "Unknown browser", Since: row.CreatedAt, Until: row.ExpiresAt, Current: row.ID == session.Session.ID}
+		item := signedIn{ID: row.ID, Device: unknownBrowser, Since: row.CreatedAt, LastSeen: row.CreatedAt, Current: row.ID == session.Session.ID}
 		if row.UserAgent != nil {
 			item.Device = deviceOf(*row.UserAgent)
 		}
 		if row.IPAddress != nil {
 			item.Address = *row.IPAddress
 		}
+		if row.LastSeenAt != nil {
+			item.LastSeen = *row.LastSeenAt
+		}
 		shown.Others = shown.Others || !item.Current
 		shown.Sessions = append(shown.Sessions, item)
 	}
+	slices.SortStableFunc(shown.Sessions, func(a, b signedIn) int {
+		if a.Current != b.Current {
+			if a.Current {
+				return -1
+			}
+			return 1
+		}
+		return b.LastSeen.Compare(a.LastSeen)
+	})
 	return s.pages.show(w, http.StatusOK, "account", page{Title: "Connected apps", User: &session.User, Data: shown})
+}
+
+// connectedApps are what is in force, by client and tenant, and what the user has agreed to for good although nothing of it is in force.
+func (s *server) connectedApps(ctx context.Context, user store.User) ([]connectedApp, error) {
+	tenants, err := s.tenants(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	nameOfTenant := func(reference *store.ReferenceID) (id, name string) {
+		if reference == nil {
+			return "", ""
+		}
+		for _, t := range tenants {
+			if t.ID == *reference {
+				return string(t.ID), t.Name
+			}
+		}
+		return string(*reference), string(*reference)
+	}
+	var apps []connectedApp
+	add := func(id store.ClientID, card clientCard, c connection) {
+		i := slices.IndexFunc(apps, func(a connectedApp) bool { return a.ClientID == id })
+		if i < 0 {
+			i, apps = len(apps), append(apps, connectedApp{ClientID: id, Client: card})
+		}
+		if !slices.ContainsFunc(apps[i].Grants, func(g connection) bool { return g.Reference == c.Reference }) {
+			apps[i].Grants = append(apps[i].Grants, c)
+		}
+	}
+	connections, err := s.store.ListUserConnections(ctx, store.ListUserConnectionsParams{UserID: user.ID, PageSize: listLength})
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range connections {
+		c := connection{Scopes: explainScopes(row.Scopes), Since: row.FirstUsedAt, LastUsed: &row.LastUsedAt}
+		c.Reference, c.Tenant = nameOfTenant(row.ReferenceID)
+		add(row.ClientID, cardOf(row.ClientID, row.ClientName, row.ClientURI, row.ClientIcon, row.ClientTOS, row.ClientPolicy), c)
+	}
+	consents, err := s.store.ListUserConsents(ctx, store.ListUserConsentsParams{UserID: user.ID, AfterCreatedAt: distantPast, PageSize: listLength})
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range consents {
+		c := connection{Scopes: explainScopes(row.Scopes), Since: row.CreatedAt}
+		c.Reference, c.Tenant = nameOfTenant(row.ReferenceID)
+		add(row.ClientID, cardOf(row.ClientID, row.ClientName, row.ClientURI, row.ClientIcon, row.ClientTOS, row.ClientPolicy), c)
+	}
+	return apps, nil
 }
 
 // withSession runs what only somebody who is signed in may do, and leads back to the page.
@@ -118,8 +165,7 @@ func (s *server) withSession(w http.ResponseWriter, r *http.Request, do func(*st
 	return nil
 }
 
-// withdraw takes an app's access away: the consent and all that rested on it in its tenant, and what the user may have granted the
-// same app in another tenant before.
+// withdraw takes an app's access away in one tenant: the consent, and all that was granted there.
 func (s *server) withdraw(w http.ResponseWriter, r *http.Request) error {
 	return s.withSession(w, r, func(session *store.FindSessionByTokenRow) (string, error) {
 		client := store.ClientID(storable(r.PostFormValue("client_id"), maxIDLength))
@@ -129,10 +175,6 @@ func (s *server) withdraw(w http.ResponseWriter, r *http.Request) error {
 		}
 		// Whether there was a consent, or another tab was faster, makes no difference.
 		_, err := s.store.WithdrawConsent(r.Context(), store.WithdrawConsentParams{ClientID: client, UserID: session.User.ID, ReferenceID: reference})
-		if err != nil {
-			return "", err
-		}
-		_, err = s.store.RevokeUserAuthorizationsByClient(r.Context(), store.RevokeUserAuthorizationsByClientParams{UserID: session.User.ID, ClientID: client})
 		return accountPath + "?done=withdrawn", err
 	})
 }
@@ -168,21 +210,22 @@ func (s *server) endOtherSessions(w http.ResponseWriter, r *http.Request) error 
 	})
 }
 
-// deviceOf names browser and system of a User-Agent as a person knows them, without claim to completeness.
+// deviceOf names browser and system of a User-Agent as a person knows them.
 func deviceOf(userAgent string) string {
-	find := func(pairs ...string) string {
-		for i := 0; i < len(pairs); i += 2 {
-			if strings.Contains(userAgent, pairs[i]) {
-				return pairs[i+1]
-			}
-		}
-		return ""
+	ua := useragent.Parse(userAgent)
+	browser, system := ua.Name, ua.OS
+	if ua.Device == "iPhone" || ua.Device == "iPad" {
+		system = ua.Device
 	}
-	browser := find("Edg/", "Edge", "OPR/", "Opera", "Firefox/", "Firefox", "Chrome/", "Chrome", "Safari/", "Safari", "curl/", "curl")
-	system := find("Android", "Android", "iPhone", "iPhone", "iPad", "iPad", "Windows", "Windows", "Mac OS X", "macOS", "CrOS", "ChromeOS", "Linux", "Linux")
+	switch browser { // what is meant, not what it calls itself
+	case useragent.MobileSafari:
+		browser = useragent.Safari
+	case useragent.HeadlessChrome:
+		browser = useragent.Chrome
+	}
 	switch {
 	case browser == "" && system == "":
-		return "Unknown browser"
+		return unknownBrowser
 	case browser == "":
 		return system
 	case system == "":
@@ -190,3 +233,5 @@ func deviceOf(userAgent string) string {
 	}
 	return browser + " on " + system
 }
+
+const unknownBrowser = "Unknown browser"

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/oauthdb/oauthdb/store"
 )
@@ -30,17 +31,48 @@ func TestWithdrawingEndsTheTokens(t *testing.T) {
 	}
 }
 
-func TestWithdrawingEndsWhatWasGrantedInAnotherTenantToo(t *testing.T) {
+func TestAppsAreListedByTenantAndWithdrawnInOne(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	b := w.browser()
-	before := b.grant("org_royal")
+	royal := b.grant("org_royal")
 	a := b.get(w.authorize("prompt", "consent"))
-	after := b.exchange(b.post(w.issuer+"/consent", a.form("decision", "allow", "tenant", "")))
-	b.post(w.issuer+"/account/withdraw", url.Values{"client_id": {w.demo.web.ID}})
-	if w.active(t.Context(), before.AccessToken) || w.active(t.Context(), after.AccessToken) {
+	own := b.exchange(b.post(w.issuer+"/consent", a.form("decision", "allow", "tenant", ""))) // to which the consent moves
+	page := b.get(w.issuer + accountPath)
+	for _, text := range []string{"On behalf of <strong>Royal Photographic Society", "On your own behalf", "Last used <time"} {
+		b.wantPage(page, http.StatusOK, accountPath, text)
+	}
+	if n := strings.Count(page.body, "<h3>"); n != 2 { // the app and this device
+		t.Errorf("%d headings", n)
+	}
+	withdraw := func(tenant string) answer {
+		return b.post(w.issuer+"/account/withdraw", url.Values{"client_id": {w.demo.web.ID}, "reference_id": {tenant}})
+	}
+	b.wantPage(withdraw(""), http.StatusOK, accountPath, "On behalf of <strong>Royal Photographic Society")
+	if w.active(t.Context(), own.AccessToken) || !w.active(t.Context(), royal.AccessToken) {
+		t.Error("the wrong grant has ended")
+	}
+	b.wantPage(withdraw("org_royal"), http.StatusOK, accountPath, "No app has access")
+	if w.active(t.Context(), royal.AccessToken) {
 		t.Error("a token is live")
 	}
+}
+
+func TestAnAppThatIsNotInUseIsListed(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	b := w.browser()
+	token := b.grant("")
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.issuer+"/revoke", strings.NewReader(url.Values{"token": {token.RefreshToken}}.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.SetBasicAuth(w.demo.web.ID, w.demo.web.Secret)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if a := b.do(r); a.status != http.StatusOK {
+		t.Fatalf("revoking: %d %s", a.status, a.body)
+	}
+	b.wantPage(b.get(w.issuer+accountPath), http.StatusOK, accountPath, "Not in use")
 }
 
 func TestSessionsCanBeEnded(t *testing.T) {
@@ -59,13 +91,13 @@ func TestSessionsCanBeEnded(t *testing.T) {
 	}
 	second := url.Values{"session_id": {string(sessions[1].ID)}}
 	stranger.post(w.issuer+"/account/end-session", second)
-	there.wantPage(there.get(w.issuer+accountPath), http.StatusOK, accountPath, "this browser")
+	there.wantPage(there.get(w.issuer+accountPath), http.StatusOK, accountPath, "this device")
 	here.wantPage(here.post(w.issuer+"/account/end-session", second), http.StatusOK, accountPath, "That session has been signed out.")
 	there.wantPage(there.get(w.issuer+accountPath), http.StatusOK, "/signin", "Sign in")
 
 	here.wantPage(here.post(w.issuer+"/account/end-other-sessions", nil), http.StatusOK, accountPath, "signed out everywhere else")
 	elsewhere.wantPage(elsewhere.get(w.issuer+accountPath), http.StatusOK, "/signin", "Sign in")
-	stranger.wantPage(stranger.get(w.issuer+accountPath), http.StatusOK, accountPath, "this browser")
+	stranger.wantPage(stranger.get(w.issuer+accountPath), http.StatusOK, accountPath, "this device")
 
 	a := here.post(w.issuer+"/account/end-session", url.Values{"session_id": {string(sessions[0].ID)}})
 	here.wantPage(a, http.StatusOK, signedOutPath, "You are signed out")
@@ -102,7 +134,7 @@ func TestAClientSignsItsUserOut(t *testing.T) {
 	// Without proof of who wants it, the user is asked.
 	a := b.get(w.issuer + "/end_session?" + query.Encode())
 	b.wantPage(a, http.StatusOK, "/signout", "<strong>Framed</strong> asks to sign you out")
-	b.wantPage(b.get(w.issuer+accountPath), http.StatusOK, accountPath, "this browser")
+	b.wantPage(b.get(w.issuer+accountPath), http.StatusOK, accountPath, "this device")
 	a = b.post(w.issuer+"/signout", a.form())
 	b.wantPage(a, http.StatusOK, signedOutPath, `href="`+back+`?state=s"`)
 
@@ -145,6 +177,19 @@ func TestDevicesAreNamed(t *testing.T) {
 	} {
 		if got := deviceOf(userAgent); got != want {
 			t.Errorf("%q: %s, not %s", userAgent, got, want)
+		}
+	}
+}
+
+func TestTimesAreTold(t *testing.T) {
+	t.Parallel()
+	day := time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)
+	for passed, want := range map[time.Duration]string{
+		-time.Second: "just now", 59 * time.Second: "just now", time.Minute: "1 minute ago", 59 * time.Minute: "59 minutes ago", time.Hour: "1 hour ago",
+		23 * time.Hour: "23 hours ago", 24 * time.Hour: "1 day ago", 6 * 24 * time.Hour: "6 days ago", 7 * 24 * time.Hour: "on 3 February 2026",
+	} {
+		if got := ago(passed, day); got != want {
+			t.Errorf("%s: %s, not %s", passed, got, want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -32,13 +33,20 @@ type config struct {
 	migrate, migrateOnly     bool
 	healthcheck              bool
 	drain, shutdownTimeout   time.Duration
+	signUp                   bool
+	smtpAddr, smtpUser       string
+	mailFrom                 string
 
 	requestLifetime, codeLifetime, accessTokenLifetime, idTokenLifetime, refreshTokenLifetime, familyLifetime, grace time.Duration
 	sessionLifetime, maxSessionLifetime                                                                              time.Duration
 	maxSessions                                                                                                      int
+	offers                                                                                                           offers
 
 	databaseURL, collectorDatabaseURL string
 	successorKeys, keyEncryptionKeys  [][]byte
+	smtpPassword                      string
+
+	mailer Mailer
 }
 
 // secrets are the variables that no flag stands for. Each may name a file instead, as containers are given them: DATABASE_URL_FILE for
@@ -63,6 +71,10 @@ var secrets = []struct {
 		environmentPrefix + "KEY_ENCRYPTION_KEYS", "keys that encrypt the signing keys in the database, written alike",
 		func(c *config, value string) (err error) { c.keyEncryptionKeys, err = keysOf(value); return err },
 	},
+	{
+		environmentPrefix + "SMTP_PASSWORD", "password for -smtp-user",
+		func(c *config, value string) error { c.smtpPassword = value; return nil },
+	},
 }
 
 const environmentPrefix = "AUTHSERVER_"
@@ -82,6 +94,10 @@ func (c *config) flags(output io.Writer) *flag.FlagSet {
 	flags.BoolVar(&c.healthcheck, "healthcheck", false, "ask the server at -addr whether it is ready, and exit with 0 if it is, for containers without a shell")
 	flags.DurationVar(&c.drain, "drain", 5*time.Second, "when stopped, how long to go on serving while /readyz says no, so that load balancers look elsewhere; with -demo 0 by default")
 	flags.DurationVar(&c.shutdownTimeout, "shutdown-timeout", 20*time.Second, "after that, how long requests under way may take")
+	flags.BoolVar(&c.signUp, "sign-up", false, "let people create accounts for themselves, whose e-mail address is verified by a code; with -demo true by default")
+	flags.StringVar(&c.smtpAddr, "smtp-addr", "", "`host:port` of the server that takes mail, by TLS on port 465 and else by STARTTLS; without it nobody can sign up or choose a new password")
+	flags.StringVar(&c.smtpUser, "smtp-user", "", "`name` to sign in at that server with, if it asks for one")
+	flags.StringVar(&c.mailFrom, "mail-from", "", "`address` that mail comes from, such as Lovelace ID <no-reply@id.example.com>")
 	flags.StringVar(&c.addUser, "add-user", "", "add a user with this `e-mail` address, reading the password from standard input, and exit")
 	flags.StringVar(&c.addClient, "add-client", "", "register a client by its RFC 7591 document in this JSON `file`, print its id and secret, and exit")
 	flags.DurationVar(&c.requestLifetime, "request-lifetime", zitadel.DefaultRequestLifetime, "how long an authorization request awaits the user")
@@ -94,6 +110,11 @@ func (c *config) flags(output io.Writer) *flag.FlagSet {
 	flags.DurationVar(&c.sessionLifetime, "session-lifetime", 14*24*time.Hour, "how long a browser that does not come back stays signed in")
 	flags.DurationVar(&c.maxSessionLifetime, "max-session-lifetime", 90*24*time.Hour, "how long a browser stays signed in at most")
 	flags.IntVar(&c.maxSessions, "max-sessions", listLength, "in how many browsers a user is signed in at most, of which the oldest is signed out; 0: any number")
+	flags.StringVar(&c.offers.registration, "registration", registrationClosed, "who may register clients (RFC 7591): nobody (closed), who has an initial access `token`, or everybody (open); with -demo open by default")
+	flags.BoolVar(&c.offers.clientDocuments, "client-documents", false, "serve clients whose id is the URL of their metadata document; with -demo true by default")
+	flags.BoolVar(&c.offers.dpopNonces, "dpop-nonces", false, "have DPoP proofs carry a nonce of this server's")
+	flags.Var(&c.offers.scopes, "scopes", "`scopes` that clients may ask for which have none registered, beside those about the user, separated by spaces")
+	flags.Var(&c.offers.resources, "resources", "`URIs` of the resource servers that clients may name which have none registered (RFC 8707), separated by spaces")
 
 	flags.Usage = func() {
 		fmt.Fprintf(output, "Usage of %s:\n", flags.Name())
@@ -115,7 +136,7 @@ func parseConfig(args []string, getenv func(string) string, output io.Writer) (*
 	c := &config{}
 	flags := c.flags(output)
 	var err error
-	var drainGiven bool
+	given := map[string]bool{}
 	flags.VisitAll(func(f *flag.Flag) {
 		name := variableOf(f)
 		if value := getenv(name); value != "" && err == nil {
@@ -133,13 +154,19 @@ func parseConfig(args []string, getenv func(string) string, output io.Writer) (*
 	if flags.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
-	flags.Visit(func(f *flag.Flag) {
-		c.addrGiven = c.addrGiven || f.Name == "addr"
-		c.demoAddrGiven = c.demoAddrGiven || f.Name == "demo-addr"
-		drainGiven = drainGiven || f.Name == "drain"
-	})
-	if c.demo && !drainGiven {
+	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	c.addrGiven, c.demoAddrGiven = given["addr"], given["demo-addr"]
+	if c.demo && !given["drain"] {
 		c.drain = 0
+	}
+	if c.demo && !given["registration"] {
+		c.offers.registration = registrationOpen
+	}
+	if c.demo && !given["client-documents"] {
+		c.offers.clientDocuments = true
+	}
+	if c.demo && !given["sign-up"] {
+		c.signUp = true
 	}
 	for _, s := range secrets {
 		value, err := secretOf(getenv, s.name)
@@ -230,6 +257,18 @@ func (c *config) check() error {
 	} else if !loopbackAddress(c.addr) && !c.administers() {
 		return errors.New("-issuer is required when others than this machine can reach the server: its https URL")
 	}
+	if err := c.offers.check(); err != nil {
+		return err
+	}
+	switch {
+	case c.smtpAddr != "":
+		var err error
+		if c.mailer, err = newSMTPMailer(c.smtpAddr, c.smtpUser, c.smtpPassword, c.mailFrom); err != nil {
+			return err
+		}
+	case c.signUp && !c.demo:
+		return errors.New("-sign-up needs -smtp-addr and -mail-from: people prove their e-mail address by a code that is mailed")
+	}
 	if c.drain < 0 || c.shutdownTimeout < 0 {
 		return errors.New("-drain and -shutdown-timeout can't be negative")
 	}
@@ -260,21 +299,28 @@ func (c *config) check() error {
 // administers says that the command is there to do something else than serve.
 func (c *config) administers() bool { return c.migrateOnly || c.addUser != "" || c.addClient != "" }
 
-// settle completes the issuer, once it is known which port is served.
+// settle completes the issuer, once it is known which port is served. The demo's has a name, since passkeys are for names and not for addresses.
 func (c *config) settle(addr net.Addr) {
-	if c.issuer == "" {
-		c.issuer = "http://" + addr.String()
+	if c.issuer != "" {
+		return
+	}
+	c.issuer = "http://" + addr.String()
+	if _, port, err := net.SplitHostPort(addr.String()); err == nil && c.demo {
+		c.issuer = "http://localhost:" + port
 	}
 }
 
 func (c *config) options(logger *slog.Logger) options {
-	return options{
+	o := options{
 		issuer:             c.issuer,
 		behindProxy:        c.behindProxy,
 		sessionLifetime:    c.sessionLifetime,
 		maxSessionLifetime: c.maxSessionLifetime,
 		maxSessions:        int32(c.maxSessions),
 		passwordParams:     passwordParams,
+		mailer:             c.mailer,
+		signUp:             c.signUp,
+		codeKey:            codeKey(c.keyEncryptionKeys[0]),
 		logger:             logger,
 		storage: zitadel.Options{
 			SuccessorKeys: c.successorKeys, KeyEncryptionKeys: c.keyEncryptionKeys,
@@ -283,6 +329,17 @@ func (c *config) options(logger *slog.Logger) options {
 			Logger: logger,
 		},
 	}
+	c.offers.configure(&o.storage, c.demo)
+	return o
+}
+
+// codeKey is derived from another key, as codes are short-lived: one that was mailed before that key was replaced has to be asked for again.
+func codeKey(of []byte) []byte {
+	key, err := hkdf.Key(sha256.New, of, nil, "authserver one-time codes", 32)
+	if err != nil {
+		panic(err) // only of a length that is too great
+	}
+	return key
 }
 
 // demoKey is known to everybody, so that a restarted demo reads what it wrote before.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,18 +40,63 @@ type world struct {
 	issuer string
 	app    string
 	demo   demo
+	mail   *mailbox
+}
+
+// mailbox is where all mail arrives.
+type mailbox struct {
+	mu       sync.Mutex
+	messages []Message
+}
+
+func (m *mailbox) Send(_ context.Context, message Message) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.messages = append(m.messages, message)
+	return nil
+}
+
+// letters waits until the mail of n requests has been looked after, and returns what was sent to an address.
+func (w *world) letters(n int64, to string) []Message {
+	w.Helper()
+	eventually(w.T, "the mail is sent", func() bool { return w.server.outbox.sent.Load() >= n })
+	w.mail.mu.Lock()
+	defer w.mail.mu.Unlock()
+	var found []Message
+	for _, m := range w.mail.messages {
+		if m.To == to {
+			found = append(found, m)
+		}
+	}
+	return found
 }
 
 // cheap is fast, and protects nothing.
 var cheap = &argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 
-func start(t *testing.T) *world {
+func start(t *testing.T, options ...storetest.Option) *world {
 	t.Helper()
-	d := storetest.New(t)
+	return startAt(t, "127.0.0.1", options...)
+}
+
+// startAt gives the provider another name of this machine. Passkeys are for names alone.
+func startAt(t *testing.T, host string, options ...storetest.Option) *world {
+	t.Helper()
+	return startAs(t, host, nothing, options...)
+}
+
+// startAs has the server's options changed.
+func startAs(t *testing.T, host string, change func(*options), options ...storetest.Option) *world {
+	t.Helper()
+	d := storetest.New(t, options...)
 	web, app := serverOn(t, "127.0.0.1:8080"), serverOn(t, "127.0.0.1:8081")
-	w := &world{T: t, store: d.Store, issuer: "http://" + web.Listener.Addr().String(), app: "http://" + app.Listener.Addr().String()}
+	_, port, _ := net.SplitHostPort(web.Listener.Addr().String())
+	w := &world{T: t, store: d.Store, mail: &mailbox{}, issuer: "http://" + net.JoinHostPort(host, port), app: "http://" + app.Listener.Addr().String()}
 	var err error
-	w.server, err = newServer(d.Pool, optionsFor(w.issuer))
+	o := optionsFor(w.issuer)
+	o.mailer, o.signUp, o.codeKey = w.mail, true, demoKey("codes")
+	change(&o)
+	w.server, err = newServer(d.Pool, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,10 +107,14 @@ func start(t *testing.T) *world {
 	w.server.tenants = w.demo.tenants
 	web.Config.Handler = w.server
 	app.Config.Handler = democlient.New(democlient.Config{
-		Issuer: w.issuer, ClientID: w.demo.web.ID, ClientSecret: w.demo.web.Secret, Home: w.app, Scopes: w.demo.web.Scopes,
+		Issuer: w.issuer, ClientID: w.demo.web.ID, ClientSecret: w.demo.web.Secret, Home: w.app, Scopes: w.demo.web.Scopes, ScreenClientID: w.demo.tv.ID,
 	})
 	web.Start()
 	app.Start()
+	ctx, stop := context.WithCancel(t.Context())
+	var working sync.WaitGroup
+	working.Go(func() { w.server.outbox.work(ctx) })
+	t.Cleanup(func() { stop(); working.Wait() })
 	t.Cleanup(web.Close)
 	t.Cleanup(app.Close)
 	return w
@@ -82,6 +132,8 @@ func serverOn(t *testing.T, address string) *httptest.Server {
 	}
 	return server
 }
+
+func nothing(*options) {}
 
 func optionsFor(issuer string) options {
 	return options{

@@ -77,6 +77,38 @@ func TestPagesHaveStrictHeaders(t *testing.T) {
 	}
 }
 
+func TestAPersonIsShownThatNothingIsThere(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	b := w.browser()
+	ask := func(method, path, accept string) answer {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), method, w.issuer+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Accept", accept)
+		r.Header.Set("Origin", "https://elsewhere.example")
+		return b.do(r)
+	}
+	const browsers = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+	for path, status := range map[string]int{
+		"/nothing": http.StatusNotFound, "/static/nothing": http.StatusNotFound, "/account/withdraw": http.StatusNotFound, "/oauth/token": http.StatusMethodNotAllowed,
+	} {
+		a := ask(http.MethodGet, path, browsers)
+		b.wantPage(a, status, path, "There is nothing here")
+		if a.header.Get("Access-Control-Allow-Origin") != "" || a.header.Get("Cache-Control") != "no-store" || !strings.Contains(a.header.Get("Content-Security-Policy"), "style-src") {
+			t.Errorf("%s: %v", path, a.header)
+		}
+		if a := ask(http.MethodGet, path, "application/json"); a.status != status || strings.Contains(a.body, "<html") {
+			t.Errorf("a program gets %d %s", a.status, a.body)
+		}
+	}
+	if a := ask(http.MethodGet, "/static/style.css", browsers); a.status != http.StatusOK || !strings.HasPrefix(a.header.Get("Content-Type"), "text/css") {
+		t.Errorf("the style: %d %v", a.status, a.header)
+	}
+}
+
 func TestSourcesOfAPolicyCannotBeBrokenOutOf(t *testing.T) {
 	t.Parallel()
 	for redirectURI, want := range map[string]string{

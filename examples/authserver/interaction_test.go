@@ -126,7 +126,7 @@ func TestAGrantIsMadeInTheTenantThatTheUserChooses(t *testing.T) {
 	if err != nil || len(consent.Scopes) != len(w.demo.web.Scopes) {
 		t.Fatalf("%+v, %v", consent, err)
 	}
-	b.wantPage(b.get(w.issuer+accountPath), http.StatusOK, accountPath, "On behalf of Royal Photographic Society")
+	b.wantPage(b.get(w.issuer+accountPath), http.StatusOK, accountPath, "On behalf of <strong>Royal Photographic Society")
 	b.wantCallback(b.get(w.authorize()), "")
 
 	a := b.get(w.authorize("prompt", "consent"))

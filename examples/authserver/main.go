@@ -88,6 +88,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	}
 	defer listener.Close()
 	c.settle(listener.Addr())
+	if c.demo && c.mailer == nil {
+		c.mailer = printingMailer{stdout}
+	}
 	server, err := newServer(pool, c.options(logger))
 	if err != nil {
 		return err
@@ -108,7 +111,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 			return err
 		}
 		server.tenants = seeded.tenants
-		app = democlient.New(democlient.Config{Issuer: c.issuer, ClientID: seeded.web.ID, ClientSecret: seeded.web.Secret, Home: home, Scopes: seeded.web.Scopes})
+		app = democlient.New(democlient.Config{
+			Issuer: c.issuer, ClientID: seeded.web.ID, ClientSecret: seeded.web.Secret, Home: home, Scopes: seeded.web.Scopes, ScreenClientID: seeded.tv.ID,
+		})
 		services = append(services, service{demoListener, app})
 		fmt.Fprintf(stdout, welcome, home, seeded.email, seeded.password, c.issuer+accountPath, c.issuer+oidc.DiscoveryEndpoint,
 			seeded.machine.ID, seeded.machine.Secret, c.issuer)
@@ -119,6 +124,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 		func(ctx context.Context) { collect(ctx, collecting, logger) },
 		func(ctx context.Context) { _ = server.logoutWorker().Run(ctx) }, // ends when ctx does, as the others do
 		server.tendKeys,
+		server.outbox.work,
 	}, stopping)
 }
 
@@ -126,6 +132,7 @@ const welcome = `
   The demo app    %s      <- start here
   sign in with    %s
   password        %s
+  or create an account: mail is printed here
 
   Connected apps  %s
   Discovery       %s

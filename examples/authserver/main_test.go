@@ -63,7 +63,7 @@ func TestTheCommandServesUntilItIsStopped(t *testing.T) {
 			t.Fatal("it does not start")
 		}
 	}
-	addresses := regexp.MustCompile(`http://127\.0\.0\.1:\d+\S*`).FindAllString(said.String(), -1)
+	addresses := regexp.MustCompile(`http://(?:127\.0\.0\.1|localhost):\d+\S*`).FindAllString(said.String(), -1)
 	if len(addresses) != 4 {
 		t.Fatalf("said %s", said)
 	}

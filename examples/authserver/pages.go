@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"embed"
+	"fmt"
 	"html/template"
 	"net/http"
 	"time"
@@ -31,6 +32,7 @@ var templateFuncs = template.FuncMap{
 	"day":     func(t time.Time) string { return t.UTC().Format("2 January 2006") },
 	"machine": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	"address": addressOf,
+	"ago":     func(t time.Time) string { return ago(time.Since(t), t) },
 	// initial stands where a logo is missing.
 	"initial": func(name string) string {
 		first, _ := utf8.DecodeRuneInString(name)
@@ -38,10 +40,31 @@ var templateFuncs = template.FuncMap{
 	},
 }
 
+// ago is a time as people tell it who look back; long ago it is a day.
+func ago(passed time.Duration, t time.Time) string {
+	count := func(n int, unit string) string {
+		if n == 1 {
+			return "1 " + unit + " ago"
+		}
+		return fmt.Sprint(n, " ", unit, "s ago")
+	}
+	switch {
+	case passed < time.Minute:
+		return "just now"
+	case passed < time.Hour:
+		return count(int(passed.Minutes()), "minute")
+	case passed < 24*time.Hour:
+		return count(int(passed.Hours()), "hour")
+	case passed < 7*24*time.Hour:
+		return count(int(passed.Hours()/24), "day")
+	}
+	return "on " + t.UTC().Format("2 January 2006")
+}
+
 func parsePages() pages {
 	layout := template.Must(template.New("layout.html").Funcs(templateFuncs).ParseFS(templateFiles, "templates/layout.html"))
 	all := pages{}
-	for _, name := range []string{"signin", "consent", "account", "device", "signout", "signedout", "error"} {
+	for _, name := range []string{"signin", "address", "consent", "account", "passkeys", "device", "signout", "signedout", "error"} {
 		all[name] = template.Must(template.Must(layout.Clone()).ParseFS(templateFiles, "templates/"+name+".html"))
 	}
 	return all

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/alexedwards/argon2id"
+	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
@@ -28,6 +29,9 @@ type options struct {
 	sessionLifetime, maxSessionLifetime time.Duration
 	maxSessions                         int32 // of a user at a time; 0: any number
 	passwordParams                      *argon2id.Params
+	mailer                              Mailer // nil: no mail, so no sign-up and no reset
+	signUp                              bool   // people may create accounts for themselves
+	codeKey                             []byte // for the digests of one-time codes
 	storage                             zitadel.Options
 	logger                              *slog.Logger
 }
@@ -36,6 +40,7 @@ type options struct {
 // needs: any number of them may serve one database.
 type server struct {
 	options
+	pool      *pgxpool.Pool
 	store     *store.Queries
 	storage   *zitadel.Storage
 	provider  *zitadel.Provider
@@ -43,6 +48,8 @@ type server struct {
 	passwords *passwords
 	cookie    cookie
 	health    *health
+	outbox    *outbox
+	passkeys  *webauthn.WebAuthn // nil: the issuer has no domain
 
 	// tenants are those in which a user may grant access. This is where a provider asks its own tables; the demo has two.
 	tenants func(ctx context.Context, user store.User) ([]tenant, error)
@@ -60,11 +67,14 @@ type tenant struct {
 // the request.
 func newServer(pool *pgxpool.Pool, o options) (*server, error) {
 	s := &server{
-		options: o, store: store.New(pool), pages: parsePages(), cookie: cookieFor(o.issuer), health: newHealth(pool, o.logger),
+		options: o, pool: pool, store: store.New(pool), outbox: newOutbox(o.mailer, o.logger), pages: parsePages(), cookie: cookieFor(o.issuer), health: newHealth(pool, o.logger),
 		tenants: func(context.Context, store.User) ([]tenant, error) { return nil, nil },
 	}
 	var err error
 	if s.passwords, err = newPasswords(o.passwordParams); err != nil {
+		return nil, err
+	}
+	if s.passkeys, err = newPasskeys(o.issuer); err != nil {
 		return nil, err
 	}
 	o.storage.LoginURL = func(id string) string { return "/continue?" + url.Values{"id": {id}}.Encode() }
@@ -81,7 +91,7 @@ func newServer(pool *pgxpool.Pool, o options) (*server, error) {
 	s.provider, err = zitadel.NewProvider(s.storage, &op.Config{
 		CodeMethodS256: true, AuthMethodPost: true, AuthMethodPrivateKeyJWT: true, GrantTypeRefreshToken: true,
 		DefaultLogoutRedirectURI: signedOutPath, BackChannelLogoutSupported: true, BackChannelLogoutSessionSupported: true,
-		SupportedScopes: supportedScopes,
+		SupportedScopes: s.defaultScopes(),
 	}, op.StaticIssuer(o.issuer), more...)
 	if err != nil {
 		return nil, err
@@ -138,6 +148,24 @@ func (s *server) routes() http.Handler {
 	page("GET /continue", s.proceed)
 	page("GET /signin", s.signInPage)
 	page("POST /signin", s.signIn)
+	if s.mailer != nil {
+		page("GET "+resetPath, s.addressPage(false))
+		page("POST "+resetPath, s.askForCode(false))
+		page("POST "+resetPath+"/code", s.finish(false))
+		if s.signUp {
+			page("GET "+signUpPath, s.addressPage(true))
+			page("POST "+signUpPath, s.askForCode(true))
+			page("POST "+signUpPath+"/code", s.finish(true))
+		}
+	}
+	if s.passkeys != nil {
+		page("POST "+passkeySignInPath+"/options", s.passkeySignInOptions)
+		page("POST "+passkeySignInPath, s.passkeySignIn)
+		page("GET "+passkeysPath, s.passkeysPage)
+		page("POST "+passkeysPath+"/options", s.newPasskeyOptions)
+		page("POST "+passkeysPath, s.newPasskey)
+		page("POST "+passkeysPath+"/remove", s.removePasskey)
+	}
 	page("GET /consent", s.consentPage)
 	page("POST /consent", s.decide)
 	page("GET /account", s.accountPage)
@@ -157,7 +185,7 @@ func (s *server) routes() http.Handler {
 	mux.Handle("/authorize", s.explain(endpoints))
 	mux.Handle("/end_session", s.explain(endpoints))
 	mux.Handle("/", endpoints)
-	return s.commonHeaders(mux)
+	return s.commonHeaders(s.showMissing(mux))
 }
 
 const maxFormLength = 64 << 10
@@ -213,6 +241,11 @@ func allowForms(h http.Header, client string) {
 		"; frame-ancestors 'none'; base-uri 'none'")
 }
 
+// allowScript lets the page run this server's scripts, and these talk to it.
+func allowScript(h http.Header) {
+	h.Set("Content-Security-Policy", h.Get("Content-Security-Policy")+"; script-src 'self'; connect-src 'self'")
+}
+
 // sourceOf is a redirect URI as a source of a content security policy: an origin, or the scheme of an app.
 func sourceOf(redirectURI *string) string {
 	if redirectURI == nil {
@@ -258,6 +291,53 @@ func (s *server) explain(next http.Handler) http.Handler {
 			s.pages.fail(w, r, e.status, title, detail)
 		})).ServeHTTP(w, r)
 	})
+}
+
+// showMissing shows a person who has come to where nothing is a page that says so. Programs get the answer as it is.
+func (s *server) showMissing(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.Contains(r.Header.Get("Accept"), "text/html") {
+			next.ServeHTTP(w, r)
+			return
+		}
+		c := &missCatcher{ResponseWriter: w}
+		next.ServeHTTP(c, r)
+		if c.status == 0 {
+			return
+		}
+		h := w.Header()
+		h.Del("Content-Length")
+		for name := range h {
+			if strings.HasPrefix(name, "Access-Control-") {
+				h.Del(name)
+			}
+		}
+		pageHeaders(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s.pages.fail(w, r, c.status, "There is nothing here", "The address is wrong, or it is only reached from another page.")
+		})).ServeHTTP(w, r)
+	})
+}
+
+// missCatcher keeps from the browser that a path isn't served, or not to be visited.
+type missCatcher struct {
+	http.ResponseWriter
+	status int
+}
+
+func (c *missCatcher) WriteHeader(status int) {
+	missing := status == http.StatusNotFound || status == http.StatusMethodNotAllowed
+	if missing && !strings.HasPrefix(c.Header().Get("Content-Type"), "text/html") {
+		c.status = status
+		return
+	}
+	c.ResponseWriter.WriteHeader(status)
+}
+
+func (c *missCatcher) Write(b []byte) (int, error) {
+	if c.status == 0 {
+		return c.ResponseWriter.Write(b)
+	}
+	return len(b), nil
 }
 
 // errorCatcher keeps an error's answer from the browser.

@@ -75,13 +75,20 @@ func authenticatedAt(session store.Session) time.Time {
 	return session.CreatedAt
 }
 
-// passwordAlone is how users sign in here (RFC 8176).
+// recently is how long ago somebody may have signed in who changes how to sign in.
+const recently = 10 * time.Minute
+
+func isRecent(session *store.FindSessionByTokenRow) bool {
+	return time.Since(authenticatedAt(session.Session)) < recently
+}
+
+// passwordAlone is how users sign in who give theirs (RFC 8176).
 var passwordAlone = []string{"pwd"}
 
 // begin signs a user in, with a new cookie whatever the browser had. Who is signed in already goes on in the same session: apps were
 // granted access in it, which a second sign-in must not take from them. A session of somebody else in this browser ends. The outcome is
-// created or authenticated; else the user is not one to sign in.
-func (s *server) begin(w http.ResponseWriter, r *http.Request, user store.UserID) (store.Outcome, error) {
+// created or authenticated; else the user is not one to sign in. amr says how it was done (RFC 8176).
+func (s *server) begin(w http.ResponseWriter, r *http.Request, user store.UserID, amr []string) (store.Outcome, error) {
 	before, err := s.session(w, r)
 	if err != nil {
 		return "", err
@@ -89,7 +96,7 @@ func (s *server) begin(w http.ResponseWriter, r *http.Request, user store.UserID
 	raw := token.Mint(token.SessionToken)
 	if before != nil && before.User.ID == user {
 		again, err := s.store.ReauthenticateSession(r.Context(), store.ReauthenticateSessionParams{
-			ID: before.Session.ID, UserID: user, Token: new(raw.Digest()), AMR: passwordAlone,
+			ID: before.Session.ID, UserID: user, Token: new(raw.Digest()), AMR: amr,
 		})
 		if err != nil {
 			return "", err
@@ -102,7 +109,7 @@ func (s *server) begin(w http.ResponseWriter, r *http.Request, user store.UserID
 	}
 	created, err := s.store.CreateSession(r.Context(), store.CreateSessionParams{
 		ID: store.NewSessionID(), UserID: user, Token: raw.Digest(), Lifetime: min(s.sessionLifetime, s.maxSessionLifetime),
-		MaxSessions: s.maxSessions, IPAddress: new(s.address(r).String()), UserAgent: new(storable(r.UserAgent(), 512)), AMR: passwordAlone,
+		MaxSessions: s.maxSessions, IPAddress: new(s.address(r).String()), UserAgent: new(storable(r.UserAgent(), 512)), AMR: amr,
 	})
 	if err != nil || created.Outcome != store.OutcomeCreated {
 		return created.Outcome, err

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -20,71 +19,137 @@ import (
 	"github.com/oauthdb/oauthdb/token"
 )
 
+// destination is what waits for somebody to sign in.
+type destination struct {
+	ID     string  // of the authorization request, if one waits
+	Device *string // the code of a device, empty if it is still to be entered; nil: none waits
+	Page   string  // of this server, one of ownPages
+}
+
+// ownPages ask for a new sign-in themselves.
+var ownPages = map[string]string{"passkeys": passkeysPath}
+
+// destinationOf reads it from a form or a query.
+func destinationOf(r *http.Request) destination {
+	d := destination{ID: r.Form.Get("id")}
+	if r.Form.Has("device") {
+		d.Device = new(r.Form.Get("device"))
+	}
+	if ownPages[r.Form.Get("page")] != "" {
+		d.Page = r.Form.Get("page")
+	}
+	return d
+}
+
+// next is where a browser goes that is signed in.
+func (d destination) next() string {
+	switch {
+	case d.ID != "":
+		return "/continue?" + url.Values{"id": {d.ID}}.Encode()
+	case d.Device != nil:
+		return devicePath + "?" + url.Values{"user_code": {*d.Device}}.Encode()
+	case d.Page != "":
+		return ownPages[d.Page]
+	}
+	return accountPath
+}
+
+// At is a page of the sign-in that keeps the destination.
+func (d destination) At(path string) string {
+	query := url.Values{}
+	if d.ID != "" {
+		query.Set("id", d.ID)
+	}
+	if d.Device != nil {
+		query.Set("device", *d.Device)
+	}
+	if d.Page != "" {
+		query.Set("page", d.Page)
+	}
+	if len(query) == 0 {
+		return path
+	}
+	return path + "?" + query.Encode()
+}
+
 // signInForm is what the page shows.
 type signInForm struct {
-	ID     string  // of the request that awaits the sign-in, if one does
-	Client string  // its client's name
-	Device *string // the code of a device that waits for the sign-in, empty if it is still to be entered; nil: none does
-	Other  string  // who is signed in, where the app asks for somebody else or for a new sign-in
+	destination
+	Client string // the name of the client whose request waits
+	Other  string // who is signed in, where the app or a page asks for somebody else or for a new sign-in
 	Email  string
 	Error  string
+
+	Passkeys, Reset, SignUp bool // what is offered besides the password
+}
+
+func (s *server) showSignIn(w http.ResponseWriter, status int, form signInForm) error {
+	form.Passkeys, form.Reset, form.SignUp = s.passkeys != nil, s.mailer != nil, s.signUp
+	if form.Passkeys {
+		allowScript(w.Header())
+	}
+	return s.pages.show(w, status, "signin", page{Title: "Sign in", Data: form})
 }
 
 // signInPage shows the form.
 func (s *server) signInPage(w http.ResponseWriter, r *http.Request) error {
-	form := signInForm{ID: r.FormValue("id"), Device: deviceOfForm(r)}
+	form := signInForm{destination: destinationOf(r)}
 	session, err := s.session(w, r)
 	if err != nil {
 		return err
 	}
-	if form.ID == "" {
-		if session != nil {
-			http.Redirect(w, r, form.next(), http.StatusSeeOther)
-			return nil
+	switch {
+	case form.ID != "":
+		pending, client, err := s.awaited(w.Header(), r, form.ID)
+		if err != nil {
+			return err
 		}
-		return s.pages.show(w, http.StatusOK, "signin", page{Title: "Sign in", Data: form})
+		form.Client, form.Email = client, pending.Request.LoginHint
+	case session != nil && (form.Page == "" || isRecent(session)):
+		http.Redirect(w, r, form.next(), http.StatusSeeOther)
+		return nil
 	}
-	pending, err := s.prepare(w, r, &form)
-	if err != nil {
-		return err
-	}
-	form.Email = pending.Request.LoginHint
 	if session != nil {
 		form.Other = addressOf(session.User)
+		if form.Email == "" && form.Page != "" {
+			form.Email = form.Other
+		}
 	}
-	return s.pages.show(w, http.StatusOK, "signin", page{Title: "Sign in", Data: form})
+	return s.showSignIn(w, http.StatusOK, form)
 }
 
-// prepare fills in what the form says of the request.
-func (s *server) prepare(w http.ResponseWriter, r *http.Request, form *signInForm) (zitadel.PendingRequest, error) {
-	pending, err := s.storage.PendingRequest(r.Context(), form.ID)
+// awaited is a request that waits for a sign-in and the name of its client, to which forms may lead.
+func (s *server) awaited(h http.Header, r *http.Request, id string) (zitadel.PendingRequest, string, error) {
+	pending, err := s.storage.PendingRequest(r.Context(), id)
 	if err != nil {
-		return pending, err
+		return pending, "", err
 	}
 	client, err := s.store.GetClient(r.Context(), pending.Authorization.ClientID)
 	if err != nil {
-		return pending, err
+		return pending, "", err
 	}
-	form.Client = nameOf(client.Name, client.ClientID)
-	allowForms(w.Header(), sourceOf(pending.Authorization.RedirectURI))
-	return pending, nil
+	allowForms(h, sourceOf(pending.Authorization.RedirectURI))
+	return pending, nameOf(client.Name, client.ClientID), nil
 }
 
 // wrongPassword does not say which of both it was.
 const wrongPassword = "That e-mail address and password don't belong together."
 
+const suspended = "This account is suspended. Ask whoever runs this service."
+
 // signIn checks the password.
 func (s *server) signIn(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
-	form := signInForm{ID: r.PostFormValue("id"), Device: deviceOfForm(r), Email: strings.TrimSpace(r.PostFormValue("email"))}
+	form := signInForm{destination: destinationOf(r), Email: strings.TrimSpace(r.PostFormValue("email"))}
 	if form.ID != "" {
-		if _, err := s.prepare(w, r, &form); err != nil {
+		var err error
+		if _, form.Client, err = s.awaited(w.Header(), r, form.ID); err != nil {
 			return err
 		}
 	}
 	refuse := func(status int, why string) error {
 		form.Error = why
-		return s.pages.show(w, status, "signin", page{Title: "Sign in", Data: form})
+		return s.showSignIn(w, status, form)
 	}
 	password := r.PostFormValue("password")
 	if form.Email == "" || password == "" {
@@ -95,8 +160,8 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	case wait > 0:
-		w.Header().Set("Retry-After", fmt.Sprint(int(wait.Seconds())+1))
-		return refuse(http.StatusTooManyRequests, "Too many attempts. Wait a few minutes, then try again.")
+		retryAfter(w.Header(), wait)
+		return refuse(http.StatusTooManyRequests, tooMany)
 	}
 	user, err := s.authenticate(ctx, form.Email, password)
 	switch {
@@ -108,34 +173,16 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) error {
 	if err := s.forgiveGuesses(ctx, form.Email); err != nil {
 		return err
 	}
-	switch outcome, err := s.begin(w, r, user.ID); {
+	switch outcome, err := s.begin(w, r, user.ID, passwordAlone); {
 	case err != nil:
 		return err
 	case outcome == store.OutcomeSuspended:
-		return refuse(http.StatusForbidden, "This account is suspended. Ask whoever runs this service.")
+		return refuse(http.StatusForbidden, suspended)
 	case outcome == store.OutcomeUnknown: // deleted in between
 		return refuse(http.StatusUnprocessableEntity, wrongPassword)
 	}
 	http.Redirect(w, r, form.next(), http.StatusSeeOther)
 	return nil
-}
-
-// next is where a browser goes that is signed in.
-func (f signInForm) next() string {
-	switch {
-	case f.ID != "":
-		return "/continue?" + url.Values{"id": {f.ID}}.Encode()
-	case f.Device != nil:
-		return devicePath + "?" + url.Values{"user_code": {*f.Device}}.Encode()
-	}
-	return accountPath
-}
-
-func deviceOfForm(r *http.Request) *string {
-	if !r.Form.Has("device") {
-		return nil
-	}
-	return new(r.Form.Get("device"))
 }
 
 var (
@@ -205,23 +252,52 @@ func newPasswords(params *argon2id.Params) (*passwords, error) {
 	return p, err
 }
 
-func (p *passwords) hash(password string) (string, error) {
+// take waits for a slot, which release gives back.
+func (p *passwords) take(ctx context.Context) (release func(), err error) {
+	select {
+	case p.slots <- struct{}{}:
+		return func() { <-p.slots }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (p *passwords) hash(ctx context.Context, password string) (string, error) {
+	release, err := p.take(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer release()
 	return argon2id.CreateHash(password, p.params)
 }
 
+// match answers errForeignHash for a hash that isn't one of Argon2id, or that nobody should compute: the library panics without a round,
+// takes the memory that the hash asks for, and has any password match a hash that is cut off.
 func (p *passwords) match(ctx context.Context, password, hash string) (bool, error) {
-	select {
-	case p.slots <- struct{}{}:
-		defer func() { <-p.slots }()
-	case <-ctx.Done():
-		return false, ctx.Err()
+	params, salt, key, err := argon2id.DecodeHash(hash)
+	if err != nil || params.Iterations < 1 || params.Iterations > maxIterations || params.Parallelism < 1 || params.Memory > maxMemory ||
+		len(salt) < minSaltLength || len(key) < minKeyLength {
+		return false, errForeignHash
 	}
+	release, err := p.take(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer release()
 	matches, err := argon2id.ComparePasswordAndHash(password, hash)
 	if err != nil {
 		return false, errForeignHash
 	}
 	return matches, nil
 }
+
+// What a stored hash may ask for.
+const (
+	maxIterations = 64
+	maxMemory     = 1 << 20 // KiB
+	minSaltLength = 8
+	minKeyLength  = 16
+)
 
 // Guesses at passwords are limited per account, so that many networks can't try one, and per network, so that one can't try many
 // accounts. They are counted in the database, for all servers behind a load balancer together.
@@ -233,22 +309,12 @@ const (
 	subscriberBits     = 64 // of an IPv6 address: what one subscriber has
 )
 
-// countGuess counts a guess before it is made. What it returns is how long to wait, 0 to go on. It runs on the pool, not in a
-// transaction of the request, which an error would roll back, the count included.
+// countGuess counts a guess before it is made.
 func (s *server) countGuess(ctx context.Context, addr netip.Addr, email string) (time.Duration, error) {
-	for _, limit := range []store.CountAttemptParams{
-		{Purpose: "password-network", Subject: networkSubject(addr), MaxAttempts: attemptsPerNetwork, AttemptWindow: networkWindow},
-		{Purpose: "password", Subject: accountSubject(email), MaxAttempts: attemptsPerAccount, AttemptWindow: accountWindow},
-	} {
-		row, err := s.store.CountAttempt(ctx, limit)
-		switch {
-		case err != nil:
-			return 0, err
-		case row.Outcome == store.OutcomeExhausted:
-			return max(time.Until(row.ResetsAt), time.Second), nil
-		}
-	}
-	return 0, nil
+	return s.count(ctx,
+		limit{"password-network", networkSubject(addr), attemptsPerNetwork, networkWindow},
+		limit{"password", accountSubject(email), attemptsPerAccount, accountWindow},
+	)
 }
 
 // forgiveGuesses forgets the guesses at an account whose password has been given. Those of the network stay: from there somebody may
@@ -258,7 +324,7 @@ func (s *server) forgiveGuesses(ctx context.Context, email string) error {
 	return err
 }
 
-func accountSubject(email string) token.Digest { return token.DigestOf(strings.ToLower(email)) }
+func accountSubject(email string) token.Digest { return token.DigestOf(asciiLower(email)) }
 
 func networkSubject(addr netip.Addr) token.Digest {
 	bits := addr.BitLen()

@@ -32,7 +32,7 @@ func TestTheRightPasswordSignsInWhateverTheCaseOfTheAddress(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	b := w.browser()
-	b.wantPage(b.signIn(answer{}, strings.ToUpper(w.demo.email), w.demo.password), http.StatusOK, accountPath, "this browser")
+	b.wantPage(b.signIn(answer{}, strings.ToUpper(w.demo.email), w.demo.password), http.StatusOK, accountPath, "this device")
 }
 
 func TestGuessingIsThrottledPerAccount(t *testing.T) {
@@ -95,7 +95,7 @@ func TestASignInForgivesEarlierAttempts(t *testing.T) {
 		for range attemptsPerAccount - 1 {
 			b.signIn(answer{}, w.demo.email, "wrong")
 		}
-		b.wantPage(b.signIn(answer{}, w.demo.email, w.demo.password), http.StatusOK, accountPath, "this browser")
+		b.wantPage(b.signIn(answer{}, w.demo.email, w.demo.password), http.StatusOK, accountPath, "this device")
 	}
 }
 
@@ -185,6 +185,11 @@ func TestAHashOfAnUnknownKindIsAWrongPassword(t *testing.T) {
 		"c0ffee:deadbeef",
 		"$argon2i$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$RdescudvJCsgt3ub+b8Gyw",
 		"$argon2id$v=19$m=65536,t=2,p=1$!$!",
+		"$argon2id$v=19$m=8,t=0,p=1$c29tZXNhbHRzb21lc2FsdA$RdescudvJCsgt3ub+b+dWRWJTmaaJObGdWdz+T8lz/U", // no rounds: the library panics
+		"$argon2id$v=19$m=8,t=1,p=0$c29tZXNhbHRzb21lc2FsdA$RdescudvJCsgt3ub+b+dWRWJTmaaJObGdWdz+T8lz/U",
+		"$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$",                                                     // cut off: nothing equals nothing
+		"$argon2id$v=19$m=4294967295,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$RdescudvJCsgt3ub+b+dWRWJTmaaJObGdWdz+T8lz/U", // four terabytes
+		"$argon2id$v=19$m=8,t=4294967295,p=1$c29tZXNhbHRzb21lc2FsdA$RdescudvJCsgt3ub+b+dWRWJTmaaJObGdWdz+T8lz/U", // for days
 		"",
 	} {
 		log.Reset()
@@ -270,6 +275,6 @@ func TestTheOldestSessionsMakeRoom(t *testing.T) {
 	first, second, third := w.browser().signedIn(), w.browser().signedIn(), w.browser().signedIn()
 	first.wantPage(first.get(w.issuer+accountPath), http.StatusOK, "/signin", "Sign in")
 	for _, b := range []*browser{second, third} {
-		b.wantPage(b.get(w.issuer+accountPath), http.StatusOK, accountPath, "this browser")
+		b.wantPage(b.get(w.issuer+accountPath), http.StatusOK, accountPath, "this device")
 	}
 }

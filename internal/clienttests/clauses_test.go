@@ -387,10 +387,9 @@ func TestPublicWebClientUnderDevelopmentIsOnLocalhost(t *testing.T) {
 // Scripts of every origin call the endpoints, without cookies; the pages are for none.
 func TestCrossOriginRequests(t *testing.T) {
 	w := newWorld(t)
-	b := w.browser()
 	for path, wanted := range map[string]bool{
 		"/oauth/token": true, "/oauth/introspect": true, "/revoke": true, "/userinfo": true, "/par": true, "/device_authorization": true,
-		"/keys": true, "/.well-known/openid-configuration": true,
+		"/keys": true, "/.well-known/openid-configuration": true, "/.well-known/oauth-authorization-server": true, "/register": true,
 		"/authorize": false, "/authorize/callback": false, "/end_session": false, "/": false, "/signin": false, "/consent": false,
 		"/account": false, "/continue": false, "/device": false, "/signout": false, "/static/style.css": false,
 	} {
@@ -402,7 +401,7 @@ func TestCrossOriginRequests(t *testing.T) {
 		asked := get(path)
 		asked.header.Set("Origin", "https://app.example")
 		for what, r := range map[string]*request{"preflight": preflight, "request": asked} {
-			h := b.open(r).header
+			h := w.send(r).header
 			allowed := h.Get("Access-Control-Allow-Origin")
 			w.want(path+": "+what, []any{allowed == "https://app.example" || allowed == "*", h.Get("Access-Control-Allow-Credentials")}, []any{wanted, ""})
 			switch {

@@ -249,6 +249,14 @@ func TestIDsAndCodesOfOthersAreErrors(t *testing.T) {
 	request := w.pending()
 	w.approve(request, store.OutcomeApproved, func(p *store.ApproveAuthorizationParams) { p.Code = nil })
 	other := w.pending()
+	k := w.Redeem()
+	access, refresh := w.accessTokenOf(k.Access).ID, w.refreshTokenOf(w.Redeem().Refresh).ID
+	device := w.forSubtest(t)
+	device.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{deviceGrant, "refresh_token"} })
+	approved := device.approvedDevice().code
+	w.TrustIssuer(fixture.Issuer)
+	w.NewAccount(w.User, fixture.Issuer, "ada")
+	exchanger := w.NewExchanger()
 	doc := documentParams(time.Now().Add(-time.Minute))
 	w.put(doc, store.OutcomeInserted)
 	for name, call := range map[string]func() error{
@@ -274,10 +282,45 @@ func TestIDsAndCodesOfOthersAreErrors(t *testing.T) {
 			_, err := w.Q.PutClientDocument(w.Ctx, p)
 			return err
 		},
+		"ReauthenticateSession, token": func() error {
+			p := store.ReauthenticateSessionParams{ID: w.Session, UserID: w.User, Token: new(w.sessionOf(w.NewSession(w.User)).Token)}
+			_, err := w.Q.ReauthenticateSession(w.Ctx, p)
+			return err
+		},
+		"RedeemAuthorizationCode, refresh_token_id": func() error {
+			p := w.RedeemParams(code)
+			p.RefreshTokenID = &refresh
+			_, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
+			return err
+		},
+		"RotateRefreshToken, successor_id": func() error {
+			p, _ := w.RotateParams(k.Refresh)
+			p.SuccessorID = refresh
+			_, err := w.Q.RotateRefreshToken(w.Ctx, p)
+			return err
+		},
+		"PollDeviceCode, refresh_token_id": func() error {
+			p := device.pollParams(approved)
+			p.RefreshTokenID = &refresh
+			_, err := w.Q.PollDeviceCode(w.Ctx, p)
+			return err
+		},
 		"IssueGrant, refresh_token_id": func() error {
 			p := w.issueGrantParams("another grant")
-			p.RefreshTokenID = new(w.refreshTokenOf(w.Redeem().Refresh).ID)
+			p.RefreshTokenID = &refresh
 			_, err := w.Q.IssueGrant(w.Ctx, p)
+			return err
+		},
+		"IssueGrant, access_token_id": func() error {
+			p := w.issueGrantParams("another grant")
+			p.AccessTokenID = access
+			_, err := w.Q.IssueGrant(w.Ctx, p)
+			return err
+		},
+		"IssueTokenByAssertion, access_token_id": func() error {
+			p, _ := w.AssertionParams(fixture.Issuer, "ada", "a jti", exchanger)
+			p.AccessTokenID = access
+			_, err := w.Q.IssueTokenByAssertion(w.Ctx, p)
 			return err
 		},
 	} {
@@ -297,4 +340,24 @@ func TestRegistrationThatIsRepeatedAfterItsClientWasDeletedIsTaken(t *testing.T)
 	w.register(p, store.OutcomeRetried)
 	w.deleteClient(p.ClientID)
 	w.register(p, store.OutcomeTaken)
+}
+
+// The expiry that a retry has raised is that of its own access token, and not of the one that came with the code.
+func TestRepeatedRedemptionIsNotRaisedByARetry(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	_, code := w.Grant()
+	p := w.RedeemParams(code)
+	first, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
+	w.OK(err)
+	for _, want := range []store.Outcome{store.OutcomeRotated, store.OutcomeRetried} {
+		w.Rotate("rt-"+code, want, rotatedWithoutRow, func(r *store.RotateRefreshTokenParams) { r.AccessTokenLifetime = 30 * time.Minute })
+	}
+	wantEqual(t, "raised", w.refreshTokenOf("rt-"+code).AccessTokenExpiresAt.After(*first.AccessTokenExpiresAt), true)
+	w.Exec(`DELETE FROM oauth_access_token WHERE id = $1`, string(p.AccessTokenID))
+	again, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
+	w.OK(err)
+	w.want("RedeemAuthorizationCode", again.Outcome, store.OutcomeRetried)
+	wantEqual(t, "access_token_expires_at", *again.AccessTokenExpiresAt, *first.AccessTokenExpiresAt)
+	wantEqual(t, "rows of access tokens", w.rowsOf("oauth_access_token", *first.AuthorizationID), 0) // what is gone doesn't come back
 }
