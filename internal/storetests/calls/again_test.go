@@ -29,9 +29,19 @@ type jwt struct {
 func (w *world) jwts(t *testing.T) []jwt {
 	w.Helper()
 	same := func(first, _ time.Time) time.Time { return first }
-	_, code := w.Grant()
-	redemption := w.RedeemParams(code)
-	redemption.AccessToken = nil
+	redemption := func(family time.Duration) jwt {
+		_, code := w.Grant()
+		p := w.RedeemParams(code)
+		p.AccessToken, p.FamilyLifetime = nil, family
+		return jwt{
+			name: "RedeemAuthorizationCode", id: p.AccessTokenID, gone: same,
+			again: func(q *store.Queries, withoutRow bool) (store.Outcome, *time.Time, error) {
+				p.AccessTokenWithoutRow = withoutRow
+				r, err := q.RedeemAuthorizationCode(w.Ctx, p)
+				return r.Outcome, r.AccessTokenExpiresAt, err
+			},
+		}
+	}
 	rotation, _ := w.RotateParams(w.Redeem().Refresh)
 	rotation.AccessToken = nil
 	device := w.forSubtest(t)
@@ -45,11 +55,7 @@ func (w *world) jwts(t *testing.T) []jwt {
 	assertion, _ := w.AssertionParams(fixture.Issuer, "ada", "a jti", w.NewExchanger())
 	assertion.AccessToken = nil
 	all := []jwt{
-		{name: "RedeemAuthorizationCode", id: redemption.AccessTokenID, gone: same, again: func(q *store.Queries, withoutRow bool) (store.Outcome, *time.Time, error) {
-			redemption.AccessTokenWithoutRow = withoutRow
-			r, err := q.RedeemAuthorizationCode(w.Ctx, redemption)
-			return r.Outcome, r.AccessTokenExpiresAt, err
-		}},
+		redemption(fixture.Long), redemption(3 * time.Minute), // the token ends with the family
 		{name: "RotateRefreshToken", id: rotation.AccessTokenID, gone: same, again: func(q *store.Queries, withoutRow bool) (store.Outcome, *time.Time, error) {
 			rotation.AccessTokenWithoutRow = withoutRow
 			r, err := q.RotateRefreshToken(w.Ctx, rotation)
