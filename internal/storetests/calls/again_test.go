@@ -367,3 +367,19 @@ func TestRepeatedRedemptionIsNotRaisedByARetry(t *testing.T) {
 	wantEqual(t, "access_token_expires_at", *again.AccessTokenExpiresAt, *first.AccessTokenExpiresAt)
 	wantEqual(t, "rows of access tokens", w.rowsOf("oauth_access_token", *first.AuthorizationID), 0) // what is gone doesn't come back
 }
+
+// A rotation that is repeated is answered when the first one's access token expires, which had no row, though the repetition is to have one and
+// asks for more.
+func TestRepeatedRotationKnowsWhenTheFirstTokenWithoutARowExpires(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	p, access := w.RotateParams(w.Redeem().Refresh)
+	rotatedWithoutRow(&p)
+	first, err := w.Q.RotateRefreshToken(w.Ctx, p)
+	w.OK(err)
+	p.AccessTokenWithoutRow, p.AccessToken, p.AccessTokenLifetime = false, new(fixture.Digest(access)), time.Hour
+	again, err := w.Q.RotateRefreshToken(w.Ctx, p)
+	w.OK(err)
+	w.want("RotateRefreshToken", again.Outcome, store.OutcomeRetried)
+	wantEqual(t, "access_token_expires_at", *again.AccessTokenExpiresAt, *first.AccessTokenExpiresAt)
+}
