@@ -97,6 +97,10 @@ type Options struct {
 	// '10s'. What the connection string itself asks for is sent. If PgBouncer drops it (ignore_startup_parameters), the role has to set
 	// the same value, or [Open] fails.
 	PgBouncer bool
+
+	// ReplicaWait is how long a standby may take to reach the position that an introspection asks for, and to answer, before the
+	// primary answers. The default is 200 milliseconds. It is for [OpenReplica], and means nothing elsewhere.
+	ReplicaWait time.Duration
 }
 
 // MinServerVersion is the oldest major version of PostgreSQL that oauthdb supports.

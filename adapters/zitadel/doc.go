@@ -33,7 +33,7 @@
 //	KeySet                         ListSigningKeys
 //	RevokeToken                    RevokeToken, RevokeAccessTokenByID
 //	SaveAuthCode                   IssueAuthorizationCode
-//	SetIntrospectionFromToken      IntrospectToken, IntrospectAccessTokenByID
+//	SetIntrospectionFromToken      IntrospectAccessToken, IntrospectToken, IntrospectAccessTokenByID
 //	SetUserinfoFromRequest         GetUser
 //	SetUserinfoFromToken           IntrospectAccessToken, IntrospectAccessTokenByID, GetUser
 //	SignatureAlgorithms            ListSigningKeys
@@ -67,7 +67,8 @@
 //	device_code                    PollDeviceCode
 //	token-exchange                 ExchangeToken
 //	client_credentials             GetClient, IssueAccessToken
-//	introspection                  IntrospectToken
+//	introspection                  IntrospectAccessToken
+//	introspection of another kind  IntrospectToken
 //	introspection of a JWT         IntrospectAccessTokenByID
 //	userinfo                       IntrospectAccessToken, GetUser
 //	revocation                     RevokeToken
@@ -86,7 +87,8 @@
 //
 // # Who calls
 //
-// The token, introspection and revocation endpoints authenticate the client by the statement that answers the request. Where a request fails before it gets that far, the Provider asks
+// The token, introspection and revocation endpoints authenticate the client by the statement that answers the request. They take POST, and
+// parameters in the body alone. Where a request fails before it gets that far, the Provider asks
 // AuthenticateClient, and who is not authenticated is told that and nothing else.
 //
 // # Retries and verdicts
@@ -135,6 +137,11 @@
 // The library sends no logout tokens (OpenID Connect Back-Channel Logout 1.0). db.LogoutWorker finds who has to be told;
 // sign its tokens with [Storage.SigningKeyFor], and set BackChannelLogoutSupported and BackChannelLogoutSessionSupported in op.Config.
 // examples/authserver has the whole of it in logout.go.
+//
+// # Resource servers
+//
+// A resource server that has the database asks IntrospectAccessToken, and any other the introspection endpoint. It compares what the token is
+// for (aud) with itself, and says where its tokens come from (RFC 9728) and which sign-in it wants (RFC 9470): examples/mcpserver.
 //
 // # Without the Provider
 //

@@ -107,7 +107,7 @@ func startAs(t *testing.T, host string, change func(*options), options ...storet
 	w.server.tenants = w.demo.tenants
 	web.Config.Handler = w.server
 	app.Config.Handler = democlient.New(democlient.Config{
-		Issuer: w.issuer, ClientID: w.demo.web.ID, ClientSecret: w.demo.web.Secret, Home: w.app, Scopes: w.demo.web.Scopes,
+		Issuer: w.issuer, ClientID: w.demo.web.ID, ClientSecret: w.demo.web.Secret, Home: w.app, Scopes: w.demo.web.Scopes, ScreenClientID: w.demo.tv.ID,
 	})
 	web.Start()
 	app.Start()
