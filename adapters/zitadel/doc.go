@@ -33,7 +33,7 @@
 //	KeySet                         ListSigningKeys
 //	RevokeToken                    RevokeToken, RevokeAccessTokenByID
 //	SaveAuthCode                   IssueAuthorizationCode
-//	SetIntrospectionFromToken      IntrospectToken, IntrospectAccessTokenByID
+//	SetIntrospectionFromToken      IntrospectAccessToken, IntrospectToken, IntrospectAccessTokenByID
 //	SetUserinfoFromRequest         GetUser
 //	SetUserinfoFromToken           IntrospectAccessToken, IntrospectAccessTokenByID, GetUser
 //	SignatureAlgorithms            ListSigningKeys
@@ -67,7 +67,8 @@
 //	device_code                    PollDeviceCode
 //	token-exchange                 ExchangeToken
 //	client_credentials             GetClient, IssueAccessToken
-//	introspection                  IntrospectToken
+//	introspection                  IntrospectAccessToken
+//	introspection of another kind  IntrospectToken
 //	introspection of a JWT         IntrospectAccessTokenByID
 //	userinfo                       IntrospectAccessToken, GetUser
 //	revocation                     RevokeToken
