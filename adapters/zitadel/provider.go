@@ -268,6 +268,13 @@ func (p *Provider) discover(w http.ResponseWriter, r *http.Request) {
 		config.GrantTypesSupported = append(config.GrantTypesSupported, oidc.GrantTypeDeviceCode)
 	}
 	config.GrantTypesSupported = append(config.GrantTypesSupported, oidc.GrantTypeTokenExchange)
+	if p.storage.opts.ClientCertificate != nil {
+		for _, methods := range []*[]oidc.AuthMethod{
+			&config.TokenEndpointAuthMethodsSupported, &config.IntrospectionEndpointAuthMethodsSupported, &config.RevocationEndpointAuthMethodsSupported,
+		} {
+			*methods = append(*methods, methodTLS, methodSelfSignedTLS)
+		}
+	}
 	config.ACRValuesSupported = p.storage.opts.ACRValues
 	config.SubjectTypesSupported = []string{"public", "pairwise"}
 	if p.storage.opts.Registration != nil {
