@@ -48,7 +48,7 @@ stop: ## stop the private PostgreSQL, and the one of the tests
 
 ##@ Work on it
 
-.PHONY: test race betterauth storm crash linear failover rounds schedules locks plans bench bench-quick generate routine sums review check format clean pgbouncer
+.PHONY: test race betterauth storm crash linear failover rounds schedules locks plans bench bench-quick bench-http generate routine sums review check format clean pgbouncer
 test: ## run the tests, on the installed PostgreSQL; make test PG=18 on another one; make test LONG=1 for all of each
 	$(two-at-once)
 race: ## run all tests with the race detector
@@ -64,16 +64,26 @@ clients: ## let client libraries from npm and of Go use the example's provider; 
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "clients: node and npm are needed" >&2; exit 1; }
 	$(if $(NEWEST),npm update --prefix internal/clienttests/testdata/npm)
 	cd internal/clienttests && go test . -count=1 -v $(TESTFLAGS)
+.PHONY: mcp
+mcp: ## let an MCP client by its official SDK call a tool; make mcp NEWEST=1 takes what npm has today
+	@command -v node >/dev/null && command -v npm >/dev/null || { echo "mcp: node and npm are needed" >&2; exit 1; }
+	$(if $(NEWEST),npm update --prefix examples/mcpserver/testdata/client)
+	cd examples/mcpserver && go test . -count=1 -v $(TESTFLAGS)
 plans: ## explain and measure every query on a million rows, which takes some minutes
 	cd internal/plan && go test -run '^TestPlans$$' -count=1 -timeout 60m -size 1000000
 bench: ## compare with other ways to do the same and write docs/performance.md, in about 40 minutes
 	go run -C bench . -write
 bench-quick: ## measure the main calls on little data, for benchstat, in two minutes
 	cd bench && go test -run '^$$' -bench . -benchtime 1000x -count $(or $(COUNT),3) -timeout 30m .
+bench-http: ## compare authorization servers over HTTP, Ory Hydra among them, and write docs/http.md, in five minutes
+	go run -C bench/http . -write $(BENCHFLAGS)
 crash: ## kill PostgreSQL twenty times in the middle of grants, and judge what it recovers
 	cd internal/storetests && go test ./crash -count=1 -crashes 20 -v
 failover: ## kill a primary in the middle of grants, promote its standby, and judge what it has: make failover ROUNDS=10
 	cd internal/storetests && go test ./failover -count=1 -timeout 60m -failovers $(or $(ROUNDS),1) -v $(TESTFLAGS)
+.PHONY: replicas
+replicas: ## have a standby that lags answer introspections after revocations: make replicas LAG=5s REVOCATIONS=50
+	cd internal/storetests && go test ./replica -count=1 -v -timeout 60m -lag $(or $(LAG),1500ms) -revocations $(or $(REVOCATIONS),20) $(TESTFLAGS)
 linear: ## hold histories of concurrent calls to the model: make linear CALLS=1000000
 	cd internal/storetests && go test ./linear -count=1 -v -timeout 24h -calls=$(or $(CALLS),100000) -kills 5 -faults $(TESTFLAGS)
 rounds: ## let calls race for longer than make test does: make rounds ROUNDS=10000

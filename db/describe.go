@@ -159,7 +159,7 @@ func call(err error) string {
 // plain are errors whose texts are the same always.
 var plain = []error{
 	context.Canceled, context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, os.ErrDeadlineExceeded,
-	pgx.ErrNoRows, pgx.ErrTooManyRows, pgx.ErrTxClosed, pgx.ErrTxCommitRollback, ErrCommitUnknown, token.ErrRaw, token.ErrDigest,
+	pgx.ErrNoRows, pgx.ErrTooManyRows, pgx.ErrTxClosed, pgx.ErrTxCommitRollback, ErrCommitUnknown, errNoCopy, token.ErrRaw, token.ErrDigest,
 }
 
 // plainTexts are those of errors that pgx and its pool don't export.

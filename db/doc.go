@@ -50,6 +50,11 @@
 // An error of the server may contain values of a row, such as e-mail addresses and digests, in its detail and sometimes in its
 // message. No error of this package prints a detail. [Describe] leaves out such messages as well.
 //
+// # Replicas
+//
+// A [Replica] has standbys answer introspections, once they have replayed the log up to a [Position] that the caller names. The primary
+// answers where none is named, where no standby gets there in time, and all other calls. docs/replicas.md says what holds.
+//
 // # Background work
 //
 // A [Collector] deletes what has expired or was ended. A [LogoutWorker] tells clients that a session is over (OpenID Connect

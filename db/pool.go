@@ -3,6 +3,7 @@ package db
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/url"
@@ -79,10 +80,16 @@ type Options struct {
 	// Combine several with pgx's multitracer.
 	Tracer pgx.QueryTracer
 
+	// Schema is where the tables are, if not in the schema that the connection string or the role says: for a realm in a schema of its
+	// own. Each connection is refused unless the schema comes first in its session, and has the tables. Behind PgBouncer give the role the
+	// search_path, because it can't be sent.
+	Schema string
+
 	// PgBouncer makes the pool safe behind PgBouncer in transaction or statement mode.
 	//
-	// Statements are then not prepared by name (pgx.QueryExecModeCacheDescribe; a default_query_exec_mode in the connection
-	// string wins, cache_statement is right from PgBouncer 1.21 with max_prepared_statements set).
+	// Statements are then not prepared by name (pgx.QueryExecModeCacheDescribe), so the server plans each anew, unless PgBouncer keeps them for
+	// its clients: 1.21 or later with max_prepared_statements above 0. [Open] finds that out, once, on a connection of its own; so
+	// restart the servers after you turn it off. A default_query_exec_mode in the connection string wins.
 	//
 	// And no parameter but application_name is sent at the start of a connection, because PgBouncer refuses those it doesn't
 	// track, so the three timeouts of the server have no defaults: to ask for one here is an error, never a setting that
@@ -90,6 +97,10 @@ type Options struct {
 	// '10s'. What the connection string itself asks for is sent. If PgBouncer drops it (ignore_startup_parameters), the role has to set
 	// the same value, or [Open] fails.
 	PgBouncer bool
+
+	// ReplicaWait is how long a standby may take to reach the position that an introspection asks for, and to answer, before the
+	// primary answers. The default is 200 milliseconds. It is for [OpenReplica], and means nothing elsewhere.
+	ReplicaWait time.Duration
 }
 
 // MinServerVersion is the oldest major version of PostgreSQL that oauthdb supports.
@@ -112,7 +123,42 @@ func Open(ctx context.Context, connString string, opts Options) (*pgxpool.Pool, 
 	if err != nil {
 		return nil, err
 	}
+	if parsed, _ := pgconn.ParseConfig(connString); opts.PgBouncer && parsed.RuntimeParams["default_query_exec_mode"] == "" && keepsStatements(ctx, config.ConnConfig) {
+		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
+	}
 	return OpenConfig(ctx, config)
+}
+
+// keepsStatements says whether a PgBouncer in between gives each session the statements that its client has prepared, as 1.21 and later do
+// with max_prepared_statements above 0: in the session they have names of PgBouncer's own. What can't be found out is a no.
+func keepsStatements(ctx context.Context, config *pgx.ConnConfig) bool {
+	if config.ConnectTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, config.ConnectTimeout)
+		defer cancel()
+	}
+	config = config.Copy()
+	config.Tracer = nil
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return false // and Open says why
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	tx, err := conn.Begin(ctx) // one session for all of it; there is none in statement mode
+	if err != nil {
+		return false
+	}
+	defer tx.Rollback(context.WithoutCancel(ctx))
+	name := "oauthdb_" + rand.Text()
+	if _, err := tx.Prepare(ctx, name, "SELECT '"+name+"'"); err != nil {
+		return false
+	}
+	var kept string
+	err = tx.QueryRow(ctx, "SELECT name FROM pg_catalog.pg_prepared_statements WHERE statement = $1", pgx.QueryExecModeSimpleProtocol, "SELECT '"+name+"'").Scan(&kept)
+	if kept == name { // it would stay in the pooler's session
+		_, _ = tx.Exec(ctx, "DEALLOCATE "+pgx.Identifier{name}.Sanitize(), pgx.QueryExecModeSimpleProtocol)
+	}
+	return err == nil && kept != name
 }
 
 // OpenConfig is [Open] for a config of [ParseConfig] that the caller may have changed. It doesn't change the config.
@@ -259,7 +305,36 @@ func ParseConfig(connString string, opts Options) (*pgxpool.Config, error) {
 	if _, ok := given["default_query_exec_mode"]; opts.PgBouncer && !ok {
 		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
+	if opts.Schema != "" {
+		config.AfterConnect = requireSchema(opts.Schema)
+	}
 	return config, setParams(config.ConnConfig.RuntimeParams, opts)
+}
+
+// requireSchema refuses a connection that would work on the tables of another schema, or on none. What counts is what sessions begin with:
+// behind a pooler the next statement may run in another one.
+func requireSchema(schema string) func(context.Context, *pgx.Conn) error {
+	return func(ctx context.Context, conn *pgx.Conn) error {
+		var first, has bool
+		var path string
+		if err := conn.QueryRow(ctx, `
+			SELECT
+			    coalesce((pg_catalog.current_schemas(false))[1] = $1 AND s.setting = s.reset_val, false),
+			    pg_catalog.to_regclass(pg_catalog.quote_ident($1) || '.oauth_client') IS NOT NULL,
+			    s.reset_val
+			FROM pg_catalog.pg_settings AS s
+			WHERE s.name = 'search_path'`, schema).Scan(&first, &has, &path); err != nil {
+			return fmt.Errorf("db: look for the schema: %w", err)
+		}
+		switch {
+		case !has:
+			return fmt.Errorf("db: there is no oauthdb in the schema %s: migrate it, or give the role USAGE", schema)
+		case !first:
+			return fmt.Errorf("db: sessions begin with search_path = '%s', and not in the schema %s: ALTER ROLE %s SET search_path", path, schema,
+				conn.Config().User)
+		}
+		return nil
+	}
 }
 
 const forever = 1<<63 - 1
@@ -288,6 +363,9 @@ func setDuration(field *time.Duration, given map[string]string, param string, op
 func setParams(params map[string]string, opts Options) error {
 	if _, ok := params["application_name"]; opts.ApplicationName != "" || !ok {
 		params["application_name"] = cmp.Or(opts.ApplicationName, "oauthdb")
+	}
+	if opts.Schema != "" && !opts.PgBouncer {
+		params["search_path"] = pgx.Identifier{opts.Schema}.Sanitize() + ", pg_temp" // last, or it would come first
 	}
 	for _, p := range []struct {
 		name string

@@ -137,6 +137,25 @@ func (s Scheme) KindOf(presented string) (Kind, bool) {
 	return kind, ok
 }
 
+// SchemeOf returns the scheme and the kind that the prefix of a presented credential tells, whichever scheme that is, and false where there
+// is no prefix of a known kind. It looks at nothing but the prefix. With several schemes, one for each cell or realm, it says who may know
+// the credential; then call Parse of that scheme.
+func SchemeOf(presented string) (Scheme, Kind, bool) {
+	vendor, _, _ := strings.Cut(presented, "_")
+	s, err := NewScheme(vendor)
+	if err != nil {
+		return Scheme{}, 0, false
+	}
+	if vendor == defaultVendor {
+		s = Scheme{}
+	}
+	kind, ok := s.KindOf(presented)
+	if !ok {
+		return Scheme{}, 0, false
+	}
+	return s, kind, true
+}
+
 // cut takes the prefix off. It must be a whole one of a known kind: a foreign token may happen to begin with the
 // vendor.
 func (s Scheme) cut(presented string) (kind Kind, body string, ours bool) {

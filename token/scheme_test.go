@@ -338,3 +338,26 @@ func requireClosedText(t *testing.T, err error) {
 		t.Errorf("an error text beyond the known ones: %q", err)
 	}
 }
+
+func TestSchemeOfIsTheOneThatMinted(t *testing.T) {
+	t.Parallel()
+	acme, err := token.NewScheme("acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []token.Scheme{{}, acme} {
+		for _, kind := range []token.Kind{token.AccessToken, token.RefreshToken, token.AuthorizationCode, token.ClientSecret, token.SessionToken} {
+			if got, of, ok := token.SchemeOf(s.Mint(kind).Reveal()); got != s || of != kind || !ok {
+				t.Errorf("%s, kind %d: %+v, %d, %v", s.Vendor(), kind, got, of, ok)
+			}
+		}
+	}
+	for _, presented := range []string{"", "_", "acme", "acme_", "acme_at", "acme_zz_x", "Acme_at_x", "a_at_x", "seventeenletters1_at_x", "eyJhbGciOi.x.y", "1a_at_x"} {
+		if s, kind, ok := token.SchemeOf(presented); ok || s != (token.Scheme{}) || kind != 0 {
+			t.Errorf("%q is of %s, kind %d", presented, s.Vendor(), kind)
+		}
+	}
+	if s, _, ok := token.SchemeOf("acme_at_"); !ok || s != acme {
+		t.Error("the prefix alone counts")
+	}
+}

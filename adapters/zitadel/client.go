@@ -133,6 +133,18 @@ func aboutUser(scope string) bool {
 	return slices.Contains(servedScopes, scope) || scope == oidc.ScopePhone || scope == oidc.ScopeAddress
 }
 
+// assertionAlg is the algorithm of the client's assertions, if it has registered one (OpenID Connect Dynamic Client Registration 1.0,
+// section 2, token_endpoint_auth_signing_alg).
+func (c *client) assertionAlg() string {
+	var metadata struct {
+		Alg string `json:"token_endpoint_auth_signing_alg"`
+	}
+	if c.row.Metadata == nil || json.Unmarshal(c.row.Metadata, &metadata) != nil {
+		return ""
+	}
+	return metadata.Alg
+}
+
 // key is the client's public key by its id; an empty id is enough where there is one key only (RFC 7515, section 4.1.4).
 func (c *client) key(ctx context.Context, id string) (*jose.JSONWebKey, error) {
 	set, err := c.keySet(ctx)

@@ -98,7 +98,10 @@ func (s *Storage) JWTProfileTokenType(ctx context.Context, request op.TokenReque
 
 const (
 	assertionMaxAge = time.Hour   // from iat, as the library has it
-	assertionSkew   = time.Second // likewise
+	assertionSkew   = time.Second // likewise, by which it expires sooner
+	// assertionAhead is for how far ahead of ours a client's clock may be, which then says so in iat and nbf (FAPI 2.0 Security Profile,
+	// section 5.3.2.1: 10 seconds at least, less than 60).
+	assertionAhead = 30 * time.Second
 	// assertionMargin is for how much longer an assertion is remembered than any server accepts it, for clocks that differ.
 	assertionMargin = 5 * time.Minute
 )
@@ -133,10 +136,15 @@ func (k assertionKeySet) VerifySignature(ctx context.Context, jws *jose.JSONWebS
 	if c.AuthMethod() != oidc.AuthMethodPrivateKeyJWT {
 		return nil, refuse("the client doesn't authenticate by assertions")
 	}
-	keyID, _ := oidc.GetKeyIDAndAlg(jws)
+	keyID, alg := oidc.GetKeyIDAndAlg(jws)
 	key, err := c.key(ctx, keyID)
 	if err != nil {
 		return nil, refuse(err.Error())
+	}
+	for _, only := range []string{key.Algorithm, c.assertionAlg()} {
+		if only != "" && only != alg {
+			return nil, refuse("the client's assertions are signed by " + only)
+		}
 	}
 	payload, err := jws.Verify(key)
 	if err != nil {

@@ -2,6 +2,7 @@ package zitadel
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -101,6 +102,11 @@ type Options struct {
 	// resource servers have to be; they must be registered as clients, with a secret or a key.
 	MayIntrospect func(ctx context.Context, caller store.ClientID, token Introspected) bool
 
+	// AssertionsForIssuerAlone has a client's assertion name the issuer in aud, as a string, and nothing else (FAPI 2.0 Security Profile,
+	// section 5.3.2.1). Without it, an assertion may also be for the token endpoint, or among others for either (RFC 7523, section 3), and
+	// one that comes with a pushed request for that endpoint (RFC 9126, section 2).
+	AssertionsForIssuerAlone bool
+
 	// JWKS, if set, fetches the keys of a client that publishes them at its jwks_uri. The fetcher has to refuse addresses inside
 	// of its own network, and should cache. Nil: such clients can't authenticate by their keys.
 	JWKS func(ctx context.Context, uri string) (*jose.JSONWebKeySet, error)
@@ -122,6 +128,11 @@ type Options struct {
 	// ACRValues are those that the pages can reach ([Approval].ACR), for the discovery document. A request's acr_values, max_age and prompt are in
 	// [Request]; the pages follow them (RFC 9470, section 5).
 	ACRValues []string
+
+	// ClientCertificate, if set, returns the certificate that a client has shown to whoever ends TLS, and whether that has verified it by an
+	// authority. Clients then authenticate by certificates, and tokens are bound to them, if they are registered so (RFC 8705). [PeerCertificate] is
+	// one; behind a proxy, read the header that the proxy sets and nobody else can.
+	ClientCertificate func(r *http.Request) (certificate *x509.Certificate, verified bool)
 
 	// DPoPNonces has DPoP proofs carry a nonce of the server's (RFC 9449, section 8), so that none can be made in advance. A proof without one is
 	// answered by use_dpop_nonce. All servers need the same SuccessorKeys, by which nonces are made.

@@ -49,7 +49,7 @@ var (
 
 // servedClaims are those that the discovery document names unless the configuration says otherwise.
 var servedClaims = []string{
-	"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "c_hash", "client_id", "sid",
+	"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "client_id", "sid",
 	"name", "picture", "updated_at", "email", "email_verified",
 }
 
@@ -85,11 +85,15 @@ func (p *Provider) intercept(next http.Handler) http.Handler {
 		malformed := tidy(r)
 		path := routePath(r)
 		switch path {
-		case p.TokenEndpoint().Relative(), p.IntrospectionEndpoint().Relative(), p.RevocationEndpoint().Relative(),
-			p.DeviceAuthorizationEndpoint().Relative(), PushedAuthorizationPath:
+		case p.TokenEndpoint().Relative(), p.IntrospectionEndpoint().Relative(), p.RevocationEndpoint().Relative(), PushedAuthorizationPath:
 			x.callsAuthenticate = true
+		case p.DeviceAuthorizationEndpoint().Relative():
+			x.callsAuthenticate = p.storage.opts.DeviceURL != ""
 		}
 		switch {
+		case x.callsAuthenticate && r.Method != http.MethodPost: // RFC 6749, section 3.2; RFC 9126, section 2.3
+			answer.header.Set("Allow", http.MethodPost)
+			httphelper.MarshalJSONWithStatus(answer, oidc.ErrInvalidRequest().WithDescription("the endpoint takes POST"), http.StatusMethodNotAllowed)
 		case malformed == nil:
 			p.serve(answer, r, path, next)
 		case path == p.AuthorizationEndpoint().Relative():
@@ -209,11 +213,6 @@ func routePath(r *http.Request) string {
 
 func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store") // RFC 6749, section 5.1
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		httphelper.MarshalJSONWithStatus(w, oidc.ErrInvalidRequest().WithDescription("the token endpoint takes POST"), http.StatusMethodNotAllowed)
-		return
-	}
 	p.grant(w, r)
 }
 
@@ -269,10 +268,20 @@ func (p *Provider) discover(w http.ResponseWriter, r *http.Request) {
 		config.GrantTypesSupported = append(config.GrantTypesSupported, oidc.GrantTypeDeviceCode)
 	}
 	config.GrantTypesSupported = append(config.GrantTypesSupported, oidc.GrantTypeTokenExchange)
+	if p.storage.opts.ClientCertificate != nil {
+		for _, methods := range []*[]oidc.AuthMethod{
+			&config.TokenEndpointAuthMethodsSupported, &config.IntrospectionEndpointAuthMethodsSupported, &config.RevocationEndpointAuthMethodsSupported,
+		} {
+			*methods = append(*methods, methodTLS, methodSelfSignedTLS)
+		}
+	}
 	config.ACRValuesSupported = p.storage.opts.ACRValues
 	config.SubjectTypesSupported = []string{"public", "pairwise"}
 	if p.storage.opts.Registration != nil {
 		config.RegistrationEndpoint = config.Issuer + RegistrationPath
+	}
+	if p.AuthMethodPostSupported() && !slices.Contains(config.IntrospectionEndpointAuthMethodsSupported, oidc.AuthMethodPost) {
+		config.IntrospectionEndpointAuthMethodsSupported = append(config.IntrospectionEndpointAuthMethodsSupported, oidc.AuthMethodPost)
 	}
 	algorithms := []string{"RS256", "ES256", "PS256"}
 	for _, supported := range []*[]string{

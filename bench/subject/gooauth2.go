@@ -305,3 +305,6 @@ var (
 	_ oauth2.ClientStore            = peerClients{}
 	_ oauth2.ClientPasswordVerifier = (*peerClient)(nil)
 )
+
+// PeerTokens is the token store, for a server by the library on dataset.PeerTable.
+func PeerTokens(pool *pgxpool.Pool) oauth2.TokenStore { return peerTokens{pool} }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"os/exec"
@@ -20,19 +21,29 @@ var urlCommand = command{
 	name:    "url",
 	summary: "print the URL of the database, for scripts",
 	details: "The URL is printed as it is, with its password.",
+	record:  urlRecord{},
 	prepare: func(flags *flag.FlagSet) action {
 		var t target
 		t.register(flags)
+		var p printer
+		p.register(flags)
 		return func(ctx context.Context, c console) error {
 			s, err := t.open(ctx, c)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintln(c.out, s.url)
+			p.print(c.out, urlRecord{s.url})
 			return nil
 		}
 	},
 }
+
+// urlRecord is the address of a database, with its password.
+type urlRecord struct {
+	URL string `json:"url"`
+}
+
+func (r urlRecord) text(w io.Writer) { fmt.Fprintln(w, r.URL) }
 
 var psqlCommand = command{
 	name:    "psql",
@@ -115,49 +126,89 @@ func forLibpq(connection string) (rest, password string, err error) {
 var startCommand = command{
 	name:    "start",
 	summary: "start the private PostgreSQL, if it does not run yet",
+	record:  startRecord{},
 	prepare: func(flags *flag.FlagSet) action {
 		var t target
 		t.registerCluster(flags)
+		var p printer
+		p.register(flags)
 		return func(ctx context.Context, c console) error {
 			cluster, err := t.start(ctx, c)
 			if err != nil {
 				return err
 			}
 			if cluster.External {
-				fmt.Fprintf(c.out, "DATABASE_URL points at a server: nothing to start\nconnect with %s\n", redact(cluster.URL))
+				p.print(c.out, startRecord{URL: redact(cluster.URL)})
 				return nil
 			}
 			u, err := devdb.EnsureDatabase(ctx, cluster.URL, defaultDatabase)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(c.out, "PostgreSQL %s runs on port %d (process %d)\n", cluster.Version, cluster.Port, cluster.PID)
-			fmt.Fprintf(c.out, "programs     %s\ndata         %s\nlog          %s\n", cluster.BinDir, cluster.DataDir, cluster.LogFile)
-			fmt.Fprintf(c.out, "connect with %s\n", u)
+			p.print(c.out, startRecord{
+				Private: true, Version: cluster.Version, Port: cluster.Port, PID: cluster.PID, Programs: cluster.BinDir, Data: cluster.DataDir,
+				Log: cluster.LogFile, URL: u,
+			})
 			return nil
 		}
 	},
 }
 
+// startRecord is the server that is there now.
+type startRecord struct {
+	Private  bool   `json:"private"` // else DATABASE_URL points at it, and nothing was started
+	Version  string `json:"version,omitempty"`
+	Port     int    `json:"port,omitempty"`
+	PID      int    `json:"pid,omitempty"`
+	Programs string `json:"programs,omitempty"`
+	Data     string `json:"data,omitempty"`
+	Log      string `json:"log,omitempty"`
+	URL      string `json:"url"` // without a password that protects something
+}
+
+func (r startRecord) text(w io.Writer) {
+	if !r.Private {
+		fmt.Fprintf(w, "DATABASE_URL points at a server: nothing to start\nconnect with %s\n", r.URL)
+		return
+	}
+	fmt.Fprintf(w, "PostgreSQL %s runs on port %d (process %d)\n", r.Version, r.Port, r.PID)
+	fmt.Fprintf(w, "programs     %s\ndata         %s\nlog          %s\n", r.Programs, r.Data, r.Log)
+	fmt.Fprintf(w, "connect with %s\n", r.URL)
+}
+
 var stopCommand = command{
 	name:    "stop",
 	summary: "stop the private PostgreSQL, and the one of the tests",
-	details: "A server that DATABASE_URL points at is left alone.",
+	details: `Those of the clone in which it is called, or outside a clone those in the user's cache, which tests of other modules use. Other
+servers are left alone, also that of DATABASE_URL.`,
+	record: stopRecord{},
 	prepare: func(flags *flag.FlagSet) action {
+		var p printer
+		p.register(flags)
 		remove := flags.Bool("delete", false, "delete it too, with all databases in it")
 		return func(ctx context.Context, c console) error {
+			stop := devdb.Stop
 			if *remove {
-				if err := devdb.Remove(ctx, devdb.Options{Logf: c.say}); err != nil {
-					return err
-				}
-				fmt.Fprintln(c.out, "stopped and deleted")
-				return nil
+				stop = devdb.Remove
 			}
-			if err := devdb.Stop(ctx, devdb.Options{Logf: c.say}); err != nil {
+			if err := stop(ctx, devdb.Options{Logf: c.say}); err != nil {
 				return err
 			}
-			fmt.Fprintln(c.out, "stopped")
+			p.print(c.out, stopRecord{Deleted: *remove})
 			return nil
 		}
 	},
+}
+
+// stopRecord says that no private server runs any more.
+type stopRecord struct {
+	Deleted bool `json:"deleted"`
+}
+
+func (r stopRecord) text(w io.Writer) {
+	if r.Deleted {
+		fmt.Fprintln(w, "stopped and deleted")
+	} else {
+		fmt.Fprintln(w, "stopped")
+	}
 }

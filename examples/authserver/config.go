@@ -40,6 +40,7 @@ type config struct {
 	requestLifetime, codeLifetime, accessTokenLifetime, idTokenLifetime, refreshTokenLifetime, familyLifetime, grace time.Duration
 	sessionLifetime, maxSessionLifetime                                                                              time.Duration
 	maxSessions                                                                                                      int
+	offers                                                                                                           offers
 
 	databaseURL, collectorDatabaseURL string
 	successorKeys, keyEncryptionKeys  [][]byte
@@ -109,6 +110,11 @@ func (c *config) flags(output io.Writer) *flag.FlagSet {
 	flags.DurationVar(&c.sessionLifetime, "session-lifetime", 14*24*time.Hour, "how long a browser that does not come back stays signed in")
 	flags.DurationVar(&c.maxSessionLifetime, "max-session-lifetime", 90*24*time.Hour, "how long a browser stays signed in at most")
 	flags.IntVar(&c.maxSessions, "max-sessions", listLength, "in how many browsers a user is signed in at most, of which the oldest is signed out; 0: any number")
+	flags.StringVar(&c.offers.registration, "registration", registrationClosed, "who may register clients (RFC 7591): nobody (closed), who has an initial access `token`, or everybody (open); with -demo open by default")
+	flags.BoolVar(&c.offers.clientDocuments, "client-documents", false, "serve clients whose id is the URL of their metadata document; with -demo true by default")
+	flags.BoolVar(&c.offers.dpopNonces, "dpop-nonces", false, "have DPoP proofs carry a nonce of this server's")
+	flags.Var(&c.offers.scopes, "scopes", "`scopes` that clients may ask for which have none registered, beside those about the user, separated by spaces")
+	flags.Var(&c.offers.resources, "resources", "`URIs` of the resource servers that clients may name which have none registered (RFC 8707), separated by spaces")
 
 	flags.Usage = func() {
 		fmt.Fprintf(output, "Usage of %s:\n", flags.Name())
@@ -152,6 +158,12 @@ func parseConfig(args []string, getenv func(string) string, output io.Writer) (*
 	c.addrGiven, c.demoAddrGiven = given["addr"], given["demo-addr"]
 	if c.demo && !given["drain"] {
 		c.drain = 0
+	}
+	if c.demo && !given["registration"] {
+		c.offers.registration = registrationOpen
+	}
+	if c.demo && !given["client-documents"] {
+		c.offers.clientDocuments = true
 	}
 	if c.demo && !given["sign-up"] {
 		c.signUp = true
@@ -245,6 +257,9 @@ func (c *config) check() error {
 	} else if !loopbackAddress(c.addr) && !c.administers() {
 		return errors.New("-issuer is required when others than this machine can reach the server: its https URL")
 	}
+	if err := c.offers.check(); err != nil {
+		return err
+	}
 	switch {
 	case c.smtpAddr != "":
 		var err error
@@ -296,7 +311,7 @@ func (c *config) settle(addr net.Addr) {
 }
 
 func (c *config) options(logger *slog.Logger) options {
-	return options{
+	o := options{
 		issuer:             c.issuer,
 		behindProxy:        c.behindProxy,
 		sessionLifetime:    c.sessionLifetime,
@@ -314,6 +329,8 @@ func (c *config) options(logger *slog.Logger) options {
 			Logger: logger,
 		},
 	}
+	c.offers.configure(&o.storage, c.demo)
+	return o
 }
 
 // codeKey is derived from another key, as codes are short-lived: one that was mailed before that key was replaced has to be asked for again.

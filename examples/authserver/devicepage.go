@@ -24,6 +24,7 @@ type deviceQuestion struct {
 	ID       store.AuthorizationID
 	Client   clientCard
 	Scopes   []scope
+	At       []string // the resource servers that it wants to use
 }
 
 // devicePage asks for the code that the device shows (RFC 8628, section 3.3). A code in the URL is only filled in: the user has to compare it
@@ -83,7 +84,8 @@ func (s *server) findDevice(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	q.ID, q.Scopes = *found.ID, explainScopes(found.Scopes)
+	q.ID, q.At = *found.ID, found.Resources
+	q.Scopes = append(explainScopes(found.Scopes), explainDetails(found.AuthorizationDetails)...)
 	q.Client = cardOf(client.ClientID, client.Name, client.URI, client.Icon, client.TOS, client.Policy)
 	return s.showDevice(w, http.StatusOK, session, q)
 }
@@ -107,11 +109,13 @@ func (s *server) decideDevice(w http.ResponseWriter, r *http.Request) error {
 	}
 	approved, err := s.store.ApproveAuthorization(r.Context(), store.ApproveAuthorizationParams{
 		ID: request.ID, UserID: session.User.ID, SessionID: &session.Session.ID, GrantedScopes: request.Scopes, DefaultScopes: s.defaultScopes(),
-		AuthTime: new(authenticatedAt(session.Session)), AMR: session.Session.AMR, IPAddress: new(s.address(r).String()),
+		AuthorizationDetails: request.AuthorizationDetails, DefaultResources: s.options.storage.Resources,
+		AuthTime: new(authenticatedAt(session.Session)), ACR: acrClaim(session.Session), AMR: session.Session.AMR, IPAddress: new(s.address(r).String()),
 	})
 	if err == nil && approved.Outcome == store.OutcomeApproved {
 		_, err = s.store.GrantConsent(r.Context(), store.GrantConsentParams{
 			ID: store.NewConsentID(), ClientID: request.ClientID, UserID: session.User.ID, Scopes: request.Scopes, Merge: true,
+			Resources: request.Resources, AuthorizationDetails: request.AuthorizationDetails,
 		})
 	}
 	return s.deviceDone(w, r, session, err, approved.Outcome, "Your device is connected. Go back to it: it continues in a moment.")

@@ -82,6 +82,12 @@ func start(t *testing.T, options ...storetest.Option) *world {
 // startAt gives the provider another name of this machine. Passkeys are for names alone.
 func startAt(t *testing.T, host string, options ...storetest.Option) *world {
 	t.Helper()
+	return startAs(t, host, nothing, options...)
+}
+
+// startAs has the server's options changed.
+func startAs(t *testing.T, host string, change func(*options), options ...storetest.Option) *world {
+	t.Helper()
 	d := storetest.New(t, options...)
 	web, app := serverOn(t, "127.0.0.1:8080"), serverOn(t, "127.0.0.1:8081")
 	_, port, _ := net.SplitHostPort(web.Listener.Addr().String())
@@ -89,6 +95,7 @@ func startAt(t *testing.T, host string, options ...storetest.Option) *world {
 	var err error
 	o := optionsFor(w.issuer)
 	o.mailer, o.signUp, o.codeKey = w.mail, true, demoKey("codes")
+	change(&o)
 	w.server, err = newServer(d.Pool, o)
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +107,7 @@ func startAt(t *testing.T, host string, options ...storetest.Option) *world {
 	w.server.tenants = w.demo.tenants
 	web.Config.Handler = w.server
 	app.Config.Handler = democlient.New(democlient.Config{
-		Issuer: w.issuer, ClientID: w.demo.web.ID, ClientSecret: w.demo.web.Secret, Home: w.app, Scopes: w.demo.web.Scopes,
+		Issuer: w.issuer, ClientID: w.demo.web.ID, ClientSecret: w.demo.web.Secret, Home: w.app, Scopes: w.demo.web.Scopes, ScreenClientID: w.demo.tv.ID,
 	})
 	web.Start()
 	app.Start()
@@ -125,6 +132,8 @@ func serverOn(t *testing.T, address string) *httptest.Server {
 	}
 	return server
 }
+
+func nothing(*options) {}
 
 func optionsFor(issuer string) options {
 	return options{

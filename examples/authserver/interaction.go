@@ -44,7 +44,7 @@ func (s *server) next(ctx context.Context, pending zitadel.PendingRequest, sessi
 	fresh := age <= 0
 	again := slices.Contains(request.Prompt, oidc.PromptLogin) || slices.Contains(request.Prompt, oidc.PromptSelectAccount)
 	tooOld := request.MaxAge != nil && age.Seconds() > float64(*request.MaxAge)
-	if !fresh && (again || tooOld) {
+	if !fresh && (again || tooOld || !reaches(session.Session, request.ACRValues)) {
 		return signIn, nil
 	}
 	if request.Subject != "" && request.Subject != session.User.ID {
@@ -65,6 +65,7 @@ func (s *server) next(ctx context.Context, pending zitadel.PendingRequest, sessi
 		for _, reference := range references {
 			consent, err := s.store.CheckConsent(ctx, store.CheckConsentParams{
 				ClientID: authorization.ClientID, UserID: session.User.ID, ReferenceID: reference, Scopes: authorization.Scopes,
+				Resources: authorization.Resources, AuthorizationDetails: authorization.AuthorizationDetails,
 			})
 			switch {
 			case err != nil:
@@ -126,6 +127,7 @@ func (s *server) approve(w http.ResponseWriter, r *http.Request, now situation, 
 	err := s.provider.Approve(w, r, now.id, zitadel.Approval{
 		UserID: now.session.User.ID, SessionID: &now.session.Session.ID, ReferenceID: tenant,
 		Scopes: now.pending.Authorization.Scopes, AuthTime: authenticatedAt(now.session.Session), AMR: now.session.Session.AMR,
+		ACR: acrOf(now.session.Session), AuthorizationDetails: now.pending.Authorization.AuthorizationDetails,
 	})
 	var decision *zitadel.DecisionError
 	if errors.As(err, &decision) {
@@ -164,6 +166,7 @@ type consentQuestion struct {
 	User    store.User
 	Client  clientCard
 	Scopes  []scope
+	At      []string // the resource servers that it wants to use
 	Tenants []tenant
 	Chosen  store.ReferenceID
 }
@@ -190,7 +193,9 @@ func (s *server) consentPage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	question := consentQuestion{
-		ID: now.id, User: now.session.User, Scopes: explainScopes(now.pending.Authorization.Scopes), Tenants: tenants,
+		ID: now.id, User: now.session.User, Tenants: tenants,
+		Scopes: append(explainScopes(now.pending.Authorization.Scopes), explainDetails(now.pending.Authorization.AuthorizationDetails)...),
+		At:     now.pending.Authorization.Resources,
 		Client: cardOf(client.ClientID, client.Name, client.URI, client.Icon, client.TOS, client.Policy),
 	}
 	allowForms(w.Header(), sourceOf(now.pending.Authorization.RedirectURI))
@@ -226,7 +231,8 @@ func (s *server) decide(w http.ResponseWriter, r *http.Request) error {
 	// Where it is not granted, as the user was suspended meanwhile, say, the approval is refused for the same reason.
 	_, err = s.store.GrantConsent(r.Context(), store.GrantConsentParams{
 		ID: store.NewConsentID(), ClientID: now.pending.Authorization.ClientID, UserID: now.session.User.ID, ReferenceID: chosen,
-		Scopes: now.pending.Authorization.Scopes, Merge: true,
+		Scopes: now.pending.Authorization.Scopes, Resources: now.pending.Authorization.Resources,
+		AuthorizationDetails: now.pending.Authorization.AuthorizationDetails, Merge: true,
 	})
 	if err != nil {
 		return err

@@ -91,7 +91,7 @@ func newServer(pool *pgxpool.Pool, o options) (*server, error) {
 	s.provider, err = zitadel.NewProvider(s.storage, &op.Config{
 		CodeMethodS256: true, AuthMethodPost: true, AuthMethodPrivateKeyJWT: true, GrantTypeRefreshToken: true,
 		DefaultLogoutRedirectURI: signedOutPath, BackChannelLogoutSupported: true, BackChannelLogoutSessionSupported: true,
-		SupportedScopes: supportedScopes,
+		SupportedScopes: s.defaultScopes(),
 	}, op.StaticIssuer(o.issuer), more...)
 	if err != nil {
 		return nil, err

@@ -75,3 +75,24 @@ func TestReviewedKnowsTheOutcomes(t *testing.T) {
 		}
 	}
 }
+
+// What is in the file is for `make check` to compare with a database.
+func TestObjectsNameIndexesTriggersAndFunctions(t *testing.T) {
+	t.Parallel()
+	objects, err := catalog.Objects()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[string]int{}
+	for _, o := range objects {
+		kinds[o.Kind]++
+		if o.Amiss != "" || o.Name == "" || (o.Table == "") != (o.Kind == "table" || o.Kind == "function") || o.Kind == "index" && o.Definition == "" {
+			t.Errorf("%+v", o)
+		}
+	}
+	for _, kind := range []string{"table", "index", "constraint", "trigger", "function"} {
+		if kinds[kind] == 0 {
+			t.Errorf("no %s", kind)
+		}
+	}
+}

@@ -91,7 +91,7 @@ func (w *world) register(changes ...document) *client {
 		c.key = newKey(w.T)
 		d["jwks"] = jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: c.key.Public(), KeyID: "k1", Algorithm: "ES256", Use: "sig"}}}
 	}
-	text, err := json.Marshal(d)
+	text, err := json.Marshal(d) // with members that mean nothing there
 	w.ok(err)
 	metadata, err := registration.Parse(text)
 	w.ok(err)
@@ -102,8 +102,18 @@ func (w *world) register(changes ...document) *client {
 		c.secret = token.Mint(token.ClientSecret).Reveal()
 		p.ClientSecret = new(token.DigestOf(c.secret))
 	}
-	if resources, ok := d["resources"].([]string); ok { // no member of a registration: an operator's word
+	// What follows is no member of a registration, but an operator's word.
+	if resources, ok := d["resources"].([]string); ok {
 		p.Resources = resources
+	}
+	if required, ok := d["require_pkce"].(bool); ok {
+		p.RequirePKCE = &required
+	}
+	if untilUsed, ok := d["refresh_grace_until_used"].(bool); ok {
+		p.RefreshGrace, p.RefreshGraceUntilUsed = new(time.Duration(0)), &untilUsed
+	}
+	if lifetime, ok := d["code_lifetime"].(time.Duration); ok {
+		p.CodeLifetime = &lifetime
 	}
 	row, err := w.db.Store.CreateClient(w.Context(), p)
 	w.ok(err)
@@ -256,7 +266,7 @@ func (w *world) sendBy(by *http.Client, r *request) answer {
 		address += "?" + r.query.Encode()
 	}
 	var body io.Reader
-	if r.method == http.MethodPost {
+	if r.method == http.MethodPost || r.method == http.MethodPut {
 		body = strings.NewReader(r.form.Encode())
 	}
 	sent, err := http.NewRequestWithContext(w.Context(), r.method, address, body)

@@ -309,6 +309,19 @@ func TestAStalePidFileIsNoObstacle(t *testing.T) {
 		sleep.Process.Kill()
 		sleep.Wait()
 	}()
+	// By its name a PostgreSQL, but not the one of this cluster.
+	program, err := exec.LookPath("sleep")
+	must(t, err)
+	content, err := os.ReadFile(program)
+	must(t, err)
+	program = filepath.Join(openDir(t), "postgres")
+	must(t, os.WriteFile(program, content, 0o755))
+	other := c.server.account.command(t.Context(), "/", program, "60")
+	must(t, other.Start())
+	defer func() {
+		other.Process.Kill()
+		other.Wait()
+	}()
 	zombie := c.server.account.command(t.Context(), "/", "true")
 	must(t, zombie.Start())
 	defer zombie.Wait()
@@ -317,19 +330,21 @@ func TestAStalePidFileIsNoObstacle(t *testing.T) {
 	}
 
 	for what, content := range map[string]string{
+		"another PostgreSQL":   strconv.Itoa(other.Process.Pid) + tail,
 		"another program":      strconv.Itoa(sleep.Process.Pid) + tail,
 		"dead, not reaped":     strconv.Itoa(zombie.Process.Pid) + tail,
 		"dead":                 "2147483646" + tail,
 		"empty, after a crash": "",
 	} {
 		must(t, c.server.account.replace(file, []byte(content)))
-		if again := start(t, o); again.PID == sleep.Process.Pid {
-			t.Errorf("%s: taken for a server", what)
+		must(t, Stop(t.Context(), o)) // nothing that is its own
+		if again := start(t, o); again.PID == sleep.Process.Pid || again.PID == other.Process.Pid {
+			t.Errorf("%s: taken for the server", what)
 		}
 		must(t, Stop(t.Context(), o))
 	}
-	if !alive(sleep.Process.Pid) {
-		t.Error("a process that is no server was ended")
+	if !alive(sleep.Process.Pid) || !alive(other.Process.Pid) {
+		t.Error("a process that isn't the server was ended")
 	}
 }
 

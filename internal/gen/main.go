@@ -3,6 +3,7 @@
 //	store/constraints.go   a constant for each constraint and unique index, from the catalog
 //	store/sql.go           the calls' statements by name
 //	db/schema.sql          the dump that reviewers diff
+//	internal/catalog/objects.json   what 'oauthdb check' looks for in a database
 //
 // and puts the fields of the Params types, which sqlc has written to store, into the order of queries/parameters.txt, with comments.
 //
@@ -25,6 +26,7 @@ import (
 
 	_ "github.com/jackc/pgx/v5/stdlib" // registers the driver "pgx"
 
+	"github.com/oauthdb/oauthdb/internal/catalog"
 	"github.com/oauthdb/oauthdb/internal/devdb"
 	"github.com/oauthdb/oauthdb/migrations"
 )
@@ -78,8 +80,13 @@ func run(ctx context.Context, check bool, fresh string) (err error) {
 	if err != nil {
 		return err
 	}
+	objects, err := objectsFile(ctx, db)
+	if err != nil {
+		return err
+	}
+	outputs = append(outputs, output{"store/constraints.go", constraints}, output{"db/schema.sql", schema}, output{"internal/catalog/objects.json", objects})
 	var stale []string
-	for _, o := range append(outputs, output{"store/constraints.go", constraints}, output{"db/schema.sql", schema}) {
+	for _, o := range outputs {
 		old, err := os.ReadFile(o.path)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
@@ -99,6 +106,19 @@ func run(ctx context.Context, check bool, fresh string) (err error) {
 		return fmt.Errorf("stale: %s; run `make generate` and commit what it writes", strings.Join(stale, ", "))
 	}
 	return nil
+}
+
+// objectsFile renders internal/catalog/objects.json.
+func objectsFile(ctx context.Context, db *sql.DB) ([]byte, error) {
+	var document string
+	if err := db.QueryRowContext(ctx, catalog.ObjectsQuery, "public").Scan(&document); err != nil {
+		return nil, fmt.Errorf("list the objects: %w", err)
+	}
+	objects, err := catalog.ReadObjects(document)
+	if err != nil {
+		return nil, err
+	}
+	return catalog.PackObjects(objects)
 }
 
 // scratchDatabase creates a database of its own on the server and returns its URL, and how to drop it.

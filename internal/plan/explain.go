@@ -30,20 +30,7 @@ type Beginner interface {
 // not follow. The statement is not run, so conn may be a transaction that is read only, whatever the statement does.
 func Explain(ctx context.Context, conn Beginner, statement string) (Plan, error) {
 	var p Plan
-	err := rolledBack(ctx, conn, func(tx pgx.Tx) error {
-		explain := func(options string) ([]string, error) {
-			return simple(ctx, tx, "EXPLAIN (GENERIC_PLAN, "+options+") "+statement)
-		}
-		if major(tx.Conn()) < 16 {
-			call, drop, err := prepare(ctx, tx, statement, generic)
-			if err != nil {
-				return err
-			}
-			defer drop()
-			explain = func(options string) ([]string, error) {
-				return simple(ctx, tx, "EXPLAIN ("+options+") EXECUTE "+call(nil))
-			}
-		}
+	err := explained(ctx, conn, statement, func(explain func(options string) ([]string, error)) error {
 		lines, err := explain("COSTS OFF")
 		if err != nil {
 			return err
@@ -57,6 +44,44 @@ func Explain(ctx context.Context, conn Beginner, statement string) (Plan, error)
 		return err
 	})
 	return p, err
+}
+
+// Tree is Explain without the text.
+func Tree(ctx context.Context, conn Beginner, statement string) (root *Node, err error) {
+	err = explained(ctx, conn, statement, func(explain func(options string) ([]string, error)) error {
+		document, err := explain("FORMAT JSON")
+		if err != nil {
+			return err
+		}
+		root, err = parse(document)
+		return err
+	})
+	return root, err
+}
+
+// explained calls do with a function that explains a statement by its generic plan.
+func explained(ctx context.Context, conn Beginner, statement string, do func(explain func(options string) ([]string, error)) error) error {
+	return rolledBack(ctx, conn, func(tx pgx.Tx) error {
+		explain := func(options string) ([]string, error) {
+			return simple(ctx, tx, "EXPLAIN (GENERIC_PLAN, "+options+") "+statement)
+		}
+		if major(tx.Conn()) < 16 {
+			call, drop, err := prepare(ctx, tx, statement, generic)
+			if err != nil {
+				return err
+			}
+			defer drop()
+			explain = func(options string) (lines []string, err error) {
+				// one that fails leaves a transaction in which the prepared statement can be dropped
+				err = rolledBack(ctx, tx, func(tx pgx.Tx) (err error) {
+					lines, err = simple(ctx, tx, "EXPLAIN ("+options+") EXECUTE "+call(nil))
+					return err
+				})
+				return lines, err
+			}
+		}
+		return do(explain)
+	})
 }
 
 // ExplainFor returns the plan of a statement for the given arguments, as Analyze takes them: the custom plan, which a statement

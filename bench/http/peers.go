@@ -1,0 +1,253 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/go-oauth2/oauth2/v4/models"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/oauthdb/oauthdb/bench/dataset"
+	"github.com/oauthdb/oauthdb/bench/subject"
+)
+
+// prepareGoOAuth2 makes the tables, and returns what there is to be asked.
+func prepareGoOAuth2(ctx context.Context, database string) (*pgxpool.Pool, *endpoints, error) {
+	pool, err := pgxpool.New(ctx, database)
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := pool.Exec(ctx, dataset.PeerTable); err != nil {
+		return pool, nil, err
+	}
+	e := &endpoints{public: client{id: "public"}, secret: client{"confidential", rand.Text()}}
+	for _, c := range []models.Client{
+		{ID: e.public.id, Domain: "https://client.example", Public: true},
+		{ID: e.secret.id, Secret: e.secret.secret, Domain: "https://client.example"},
+	} {
+		data, err := json.Marshal(c)
+		if err != nil {
+			return pool, nil, err
+		}
+		if _, err := pool.Exec(ctx, `INSERT INTO oauth2_client (id, secret, domain, data) VALUES ($1, $2, $3, $4)`, c.ID, c.Secret, c.Domain, data); err != nil {
+			return pool, nil, err
+		}
+	}
+	st := subject.PeerTokens(pool)
+	e.codes = func(ctx context.Context, c client, scope string, n int) ([]string, error) {
+		all := make([]string, n)
+		for i := range all {
+			all[i] = rand.Text()
+			t := &models.Token{
+				ClientID: c.id, UserID: "ada", RedirectURI: redirectURI, Scope: scope, Code: all[i], CodeCreateAt: time.Now(), CodeExpiresIn: time.Hour,
+				CodeChallenge: challenge, CodeChallengeMethod: "S256",
+			}
+			if err := st.Create(ctx, t); err != nil {
+				return nil, err
+			}
+		}
+		return all, nil
+	}
+	return pool, e, nil
+}
+
+func askGoOAuth2(ctx context.Context, e *endpoints, base string) {
+	e.token = base + "/oauth/token"
+	e.introspect = func(access string) (*http.Request, error) {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/test", nil)
+		if err == nil {
+			r.Header.Set("Authorization", "Bearer "+access)
+		}
+		return r, err
+	}
+	e.isActive = func(status int, body map[string]any) bool { return status == http.StatusOK && body["client_id"] != "" }
+}
+
+const hydraVersion = "v2.3.0"
+
+// buildHydra builds Ory Hydra from the module proxy, once, and returns the program.
+func buildHydra(ctx context.Context, logf func(string, ...any)) (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	program := filepath.Join(cache, "oauthdb", "bench", "hydra-"+hydraVersion)
+	if _, err := os.Stat(program); err == nil {
+		return program, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(program), 0o755); err != nil {
+		return "", err
+	}
+	folder, err := os.MkdirTemp("", "hydra")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(folder)
+	logf("building Ory Hydra %s, which takes some minutes", hydraVersion)
+	script := exec.CommandContext(ctx, "sh", "-euc", `
+		mkdir modules source && cd modules && go mod init hydra-source
+		go mod download -json "github.com/ory/hydra/v2@$0" | sed -n 's/^\t"Dir": "\(.*\)",*$/\1/p' >dir
+		cp -R "$(cat dir)/." ../source && chmod -R u+w ../source && cd ../source
+		# a folder of its repository, which isn't part of the module; the same is published as a module
+		go mod edit -dropreplace github.com/ory/hydra-client-go/v2
+		go build -mod=mod -o "$1.new" . && mv "$1.new" "$1"`, hydraVersion, program)
+	script.Dir, script.Env = folder, append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
+	if out, err := script.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building Ory Hydra: %w\n%s", err, out[max(0, len(out)-2000):])
+	}
+	return program, nil
+}
+
+// startHydra migrates its database and starts it.
+func startHydra(ctx context.Context, program, database string) (*process, *endpoints, error) {
+	public, err := freePort()
+	if err != nil {
+		return nil, nil, err
+	}
+	admin, err := freePort()
+	if err != nil {
+		return nil, nil, err
+	}
+	base := "http://127.0.0.1:" + public
+	environment := append(os.Environ(),
+		fmt.Sprintf("DSN=%s&max_conns=%d&max_idle_conns=%d", database, connections, connections),
+		"SECRETS_SYSTEM="+rand.Text(), "URLS_SELF_ISSUER="+base, "URLS_LOGIN=http://127.0.0.1:9/login", "URLS_CONSENT=http://127.0.0.1:9/consent",
+		"SERVE_PUBLIC_HOST=127.0.0.1", "SERVE_PUBLIC_PORT="+public, "SERVE_ADMIN_HOST=127.0.0.1", "SERVE_ADMIN_PORT="+admin,
+		"STRATEGIES_ACCESS_TOKEN=opaque", "LOG_LEVEL=panic", "SQA_OPT_OUT=true", "SERVE_PUBLIC_REQUEST_LOG_DISABLE_FOR_HEALTH=true",
+		"TTL_ACCESS_TOKEN=1h", "TTL_AUTH_CODE=1h",
+	)
+	migrate := exec.CommandContext(ctx, program, "migrate", "sql", "-e", "--yes")
+	migrate.Env = environment
+	if out, err := migrate.CombinedOutput(); err != nil {
+		return nil, nil, fmt.Errorf("hydra migrate: %w\n%s", err, out[max(0, len(out)-2000):])
+	}
+	cmd := exec.Command(program, "serve", "all", "--dev")
+	cmd.Env = environment
+	p, err := start(ctx, 0, cmd)
+	if err != nil {
+		return nil, nil, err
+	}
+	h := hydra{base, "http://127.0.0.1:" + admin}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, h.admin+"/health/ready", nil)
+		if err != nil {
+			return p, nil, err
+		}
+		if status, _, err := ask(r); err == nil && status == http.StatusOK {
+			break
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			return p, nil, errors.New("Ory Hydra doesn't start: " + p.said.String())
+		}
+	}
+	e := &endpoints{token: h.base + "/oauth2/token", isActive: isActive, codes: h.codes}
+	e.introspect = func(access string) (*http.Request, error) {
+		return post(ctx, h.admin+"/admin/oauth2/introspect", client{}, url.Values{"token": {access}})
+	}
+	for _, c := range []*client{&e.public, &e.secret} {
+		registration := map[string]any{
+			"redirect_uris": []string{redirectURI}, "grant_types": []string{"authorization_code", "refresh_token", "client_credentials"},
+			"response_types": []string{"code"}, "scope": openID, "token_endpoint_auth_method": "none", "skip_consent": true,
+		}
+		if c == &e.secret {
+			c.secret = rand.Text()
+			registration["token_endpoint_auth_method"], registration["client_secret"] = "client_secret_basic", c.secret
+		}
+		body, err := h.json(ctx, http.MethodPost, "/admin/clients", registration)
+		if err != nil {
+			return p, nil, err
+		}
+		c.id, _ = body["client_id"].(string)
+	}
+	return p, e, nil
+}
+
+// hydra is where its two sides are.
+type hydra struct{ base, admin string }
+
+// json asks the administrator's side.
+func (h hydra) json(ctx context.Context, method, path string, v any) (map[string]any, error) {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	r, err := http.NewRequestWithContext(ctx, method, h.admin+path, bytes.NewReader(raw))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	status, body, err := ask(r)
+	if err == nil && status >= 300 {
+		err = fmt.Errorf("%s %s: %d %v", method, path, status, body)
+	}
+	return body, err
+}
+
+// codes goes through login and consent for each, as the application beside it would.
+func (h hydra) codes(ctx context.Context, c client, scope string, n int) ([]string, error) {
+	all := make([]string, n)
+	for i := range all {
+		jar, err := cookiejar.New(nil)
+		if err != nil {
+			return nil, err
+		}
+		b := &http.Client{Jar: jar, Transport: browser.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		follow := func(to string) (*url.URL, error) {
+			r, err := http.NewRequestWithContext(ctx, http.MethodGet, to, nil)
+			if err != nil {
+				return nil, err
+			}
+			response, err := b.Do(r)
+			if err != nil {
+				return nil, err
+			}
+			defer response.Body.Close()
+			body, _ := io.ReadAll(response.Body)
+			next, err := response.Location()
+			if err != nil {
+				err = fmt.Errorf("%s: %d %s", to, response.StatusCode, body)
+			}
+			return next, err
+		}
+		next, err := follow(h.base + "/oauth2/auth?" + url.Values{
+			"client_id": {c.id}, "redirect_uri": {redirectURI}, "response_type": {"code"}, "scope": {scope}, "state": {"a-state-of-sixteen"},
+			"code_challenge": {challenge}, "code_challenge_method": {"S256"},
+		}.Encode())
+		for _, step := range []string{"login", "consent"} {
+			if err != nil {
+				return nil, err
+			}
+			accept := map[string]any{"subject": "ada"}
+			if step == "consent" {
+				accept = map[string]any{"grant_scope": strings.Fields(scope)}
+			}
+			asked := next.Query().Get(step + "_challenge")
+			body, err2 := h.json(ctx, http.MethodPut, "/admin/oauth2/auth/requests/"+step+"/accept?"+url.Values{step + "_challenge": {asked}}.Encode(), accept)
+			if err2 != nil {
+				return nil, err2
+			}
+			to, _ := body["redirect_to"].(string)
+			next, err = follow(to)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if all[i] = next.Query().Get("code"); all[i] == "" {
+			return nil, fmt.Errorf("no code: %s", next)
+		}
+	}
+	return all, nil
+}

@@ -1,0 +1,4 @@
+// Package replica has standbys that lag answer introspections, and holds the answers against what was revoked.
+//
+//	make replicas
+package replica
