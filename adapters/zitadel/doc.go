@@ -33,7 +33,7 @@
 //	KeySet                         ListSigningKeys
 //	RevokeToken                    RevokeToken, RevokeAccessTokenByID
 //	SaveAuthCode                   IssueAuthorizationCode
-//	SetIntrospectionFromToken      IntrospectToken, IntrospectAccessTokenByID
+//	SetIntrospectionFromToken      IntrospectAccessToken, IntrospectToken, IntrospectAccessTokenByID
 //	SetUserinfoFromRequest         GetUser
 //	SetUserinfoFromToken           IntrospectAccessToken, IntrospectAccessTokenByID, GetUser
 //	SignatureAlgorithms            ListSigningKeys
@@ -67,7 +67,8 @@
 //	device_code                    PollDeviceCode
 //	token-exchange                 ExchangeToken
 //	client_credentials             GetClient, IssueAccessToken
-//	introspection                  IntrospectToken
+//	introspection                  IntrospectAccessToken
+//	introspection of another kind  IntrospectToken
 //	introspection of a JWT         IntrospectAccessTokenByID
 //	userinfo                       IntrospectAccessToken, GetUser
 //	revocation                     RevokeToken
@@ -113,6 +114,8 @@
 //   - Pushed requests (RFC 9126), at [PushedAuthorizationPath].
 //   - DPoP (RFC 9449): tokens are bound to the key of the proof, and the UserInfo endpoint asks for one. Options.DPoPNonces asks for
 //     nonces (section 8), which no server has to keep.
+//   - Certificates (RFC 8705), if Options.ClientCertificate is set: clients authenticate by them, and tokens are bound to them, if registered so.
+//     It costs GetClient where a certificate is shown.
 //   - Resource indicators (RFC 8707): an access token says in its aud what it is for. An ID token is for the client.
 //   - Authorization details (RFC 9396) of the types in Options.AuthorizationDetails. The pages show them and pass on what is granted
 //     ([Approval]); the answer of the token endpoint, introspection and JWT access tokens have it.
@@ -161,8 +164,8 @@
 //
 // # What is not served
 //
-// The implicit and hybrid flows (OAuth 2.1, section 10), request objects, the registration and claims
-// parameters, software statements, and tokens bound to certificates (RFC 8705). A request that needs one of them is refused, but for claims, which are voluntary.
+// The implicit and hybrid flows (OAuth 2.1, section 10), request objects, the registration and claims parameters, and software statements. A
+// request that needs one of them is refused, but for claims, which are voluntary, and software statements, which are kept and not believed.
 //
 // # What it must not do
 //

@@ -321,6 +321,10 @@ var tour = []visit{
 	{args: "grant list -user usr_ada -client album", says: "azn_1"},
 	{args: "grant list -client album", says: "azn_1"},
 	{args: "grant show azn_1", says: "approved"},
+	{args: "token show -", stdin: "access-token-of-ada\n", says: "access_token"},
+	{args: "token show -", stdin: "refresh-token-of-ada", says: "refresh_token"},
+	{args: "token revoke -", stdin: "access-token-of-ada", says: "goes on"},
+	{args: "token revoke -", stdin: "access-token-of-ada", says: "had been revoked"},
 	{args: "key list", says: "key-1"},
 	{args: "key add testdata/command/jwk.json -private-uri kms://keys/2", says: "published"},
 	{args: "key retire key-1 -published-for 1h", says: "published until"},
@@ -371,6 +375,8 @@ var tour = []visit{
 	{args: "session list nobody", code: exitNotFound, says: "nobody"},
 	{args: "session show nobody", code: exitNotFound, says: "nobody"},
 	{args: "session show -cookie -", stdin: "nobody", code: exitNotFound, says: "cookie"},
+	{args: "token show -", stdin: "nobody", code: exitNotFound, says: "no such token"},
+	{args: "token revoke -", stdin: "nobody", code: exitNotFound, says: "no such token"},
 	{args: "session end nobody", code: exitNotFound, says: "nobody"},
 	{args: "key retire nobody -published-for 1h", code: exitNotFound, says: "nobody"},
 	{args: "key rotate -alg EdDSA -published-for 1h", code: exitNotFound, says: "EdDSA"},
@@ -635,7 +641,7 @@ func TestOutsideACloneNoServerIsStarted(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", cache)
 	t.Setenv("HOME", cache)
 	t.Chdir(t.TempDir())
-	for file, content := range map[string]string{"client.json": `{"redirect_uris": ["https://a.example/"]}`, "jwk.json": `{"kty": "EC", "kid": "1", "alg": "ES256"}`} {
+	for file, content := range map[string]string{"client.json": `{"redirect_uris":["https://a.example/"]}`, "jwk.json": `{"kty": "EC", "kid": "1", "alg": "ES256"}`} {
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -669,5 +675,26 @@ func TestOutsideACloneNoServerIsStarted(t *testing.T) {
 // needed is what a command asks for before it looks for a database.
 var needed = map[string][]string{
 	"client add": {"client.json"}, "import clients": {"client.json"}, "import hydra": {"client.json"}, "import users": {"client.json"}, "client reap": {"-unused-for", "1h"}, "grant list": {"-user", "x"},
+	"token show": {"client.json"}, "token revoke": {"client.json"},
 	"key add": {"jwk.json", "-private-uri", "x"}, "key rotate": {"-alg", "ES256", "-published-for", "1h"}, "key retire": {"x", "-published-for", "1h"},
+}
+
+func TestALeakedRefreshTokenEndsItsAuthorization(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	live := func(secret, want string) {
+		t.Helper()
+		w.check(visit{args: "token show - -json", stdin: secret, says: `"live":` + want})
+	}
+	live("refresh-token-of-ada", "true")
+	live("access-token-of-ada", "true")
+	w.check(visit{args: "token revoke - -dry-run", stdin: "refresh-token-of-ada", says: "dry run"})
+	live("access-token-of-ada", "true")
+	w.check(visit{args: "token revoke -", stdin: "refresh-token-of-ada", says: "all its tokens are dead"})
+	live("refresh-token-of-ada", "false")
+	live("access-token-of-ada", "false")
+	cookie := token.Mint(token.SessionToken).Reveal()
+	if code, _, errors := w.run(cookie, "token", "show", "-"); code != exitUsage || !strings.Contains(errors, "session show -cookie") || strings.Contains(errors, cookie) {
+		t.Errorf("of a cookie: exit status %d, errors %q", code, errors)
+	}
 }

@@ -62,7 +62,7 @@ type action func(ctx context.Context, c console) error
 func commands() []command {
 	return slices.Concat(
 		[]command{migrateCommand, statusCommand, rollbackCommand, rolesCommand, checkCommand, gcCommand},
-		clientCommands, userCommands, sessionCommands, grantCommands, keyCommands,
+		clientCommands, userCommands, sessionCommands, grantCommands, tokenCommands, keyCommands,
 		[]command{eventsCommand, exportCommand},
 		importCommands,
 		[]command{demoCommand, explainCommand, urlCommand, psqlCommand, startCommand, stopCommand, versionCommand},
@@ -75,6 +75,7 @@ var groups = []struct{ name, summary string }{
 	{"user", "find users, suspend, sign out and delete them, end what they have granted"},
 	{"session", "list the sessions of a user, and end one"},
 	{"grant", "list what was granted, and end it"},
+	{"token", "say whose a token is, and revoke it"},
 	{"key", "list the signing keys, add, retire and delete them"},
 	{"import", "take over clients and users from other servers"},
 }
