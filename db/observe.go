@@ -184,21 +184,22 @@ func (r *observedRows) Close() {
 	}
 }
 
-// Security says whether an outcome is a sign of an attack, or of a client that is broken in the same way: something that is good once was
+// Security says whether an outcome is a sign of an attack, or of a client or user who errs in the same way: something that is good once was
 // presented again, or somebody has failed to prove something.
 //
-//   - replayed, proof_replayed: a code, token, proof or assertion was used before. Of a code or token, its grant has ended.
+//   - replayed: a code or refresh token was used before. Its grant has ended.
+//   - proof_replayed, spent: a proof, an assertion, or a code of a second factor was used before.
 //   - unauthenticated, untrusted: a client's or an issuer's proof is wrong.
-//   - mismatched: a verifier, redirect URI or key is not that of the grant.
+//   - mismatched: a verifier, redirect URI or key is not that of the grant, or a code of a second factor is wrong.
+//   - exhausted: somebody has tried too often.
 //   - regressed: a passkey's counter has gone back, so there may be two of it.
-//   - exhausted: somebody has guessed too often.
 func Security(outcome store.Outcome) bool {
 	return slices.Contains(securityOutcomes, outcome)
 }
 
 var securityOutcomes = []store.Outcome{
-	store.OutcomeReplayed, store.OutcomeProofReplayed, store.OutcomeUnauthenticated, store.OutcomeUntrusted, store.OutcomeMismatched,
-	store.OutcomeRegressed, store.OutcomeExhausted,
+	store.OutcomeReplayed, store.OutcomeProofReplayed, store.OutcomeSpent, store.OutcomeUnauthenticated, store.OutcomeUntrusted,
+	store.OutcomeMismatched, store.OutcomeExhausted, store.OutcomeRegressed,
 }
 
 // LogSecurity returns a function for [Observe] that logs the outcomes that [Security] names, as warnings. A record has the call, the outcome
