@@ -99,6 +99,8 @@ func TestMethodsMakeTheCallsThatTheDocumentationSays(t *testing.T) {
 	accessID, err := w.provider.Crypto().Decrypt(tokens.AccessToken)
 	w.ok(err)
 	accessID = strings.TrimSuffix(accessID, ":")
+	refreshID, err := w.provider.Crypto().Decrypt(newRefreshToken())
+	w.ok(err)
 
 	// What the methods are given is made before: only they are recorded.
 	type drive func() error
@@ -151,6 +153,9 @@ func TestMethodsMakeTheCallsThatTheDocumentationSays(t *testing.T) {
 			},
 			func() error {
 				return s.SetIntrospectionFromToken(w.ctx, new(oidc.IntrospectionResponse), jti, "", c.id)
+			},
+			func() error {
+				return s.SetIntrospectionFromToken(w.ctx, new(oidc.IntrospectionResponse), strings.TrimSuffix(refreshID, ":"), "", c.id)
 			},
 		},
 		"SetUserinfoFromRequest": {func() error {
@@ -326,13 +331,14 @@ func TestRequestsCostWhatTheDocumentationSays(t *testing.T) {
 				"code_challenge": {oauth2.S256ChallengeFromVerifier(verifier)}, "code_challenge_method": {"S256"},
 			})
 		},
-		"client_credentials":     func() { c.post("/oauth/token", url.Values{"grant_type": {"client_credentials"}}) },
-		"introspection":          func() { resource.wantActive(true, tokens.AccessToken) },
-		"introspection of a JWT": func() { resource.wantActive(true, jwt) },
-		"userinfo":               func() { w.userinfo(tokens.AccessToken) },
-		"revocation":             func() { c.post("/revoke", url.Values{"token": {tokens.RefreshToken}}) },
-		"registration":           func() { managed("POST", nil) },
-		"registration, read":     func() { managed("GET", nil) },
+		"client_credentials":            func() { c.post("/oauth/token", url.Values{"grant_type": {"client_credentials"}}) },
+		"introspection":                 func() { resource.wantActive(true, tokens.AccessToken) },
+		"introspection of another kind": func() { resource.wantActive(false, tokens.RefreshToken) }, // spent
+		"introspection of a JWT":        func() { resource.wantActive(true, jwt) },
+		"userinfo":                      func() { w.userinfo(tokens.AccessToken) },
+		"revocation":                    func() { c.post("/revoke", url.Values{"token": {tokens.RefreshToken}}) },
+		"registration":                  func() { managed("POST", nil) },
+		"registration, read":            func() { managed("GET", nil) },
 		"registration, update": func() {
 			managed("PUT", map[string]any{"client_id": own["client_id"], "redirect_uris": []string{redirectURI}})
 		},
@@ -346,7 +352,7 @@ func TestRequestsCostWhatTheDocumentationSays(t *testing.T) {
 	// In the order of a grant's life.
 	for _, name := range []string{
 		"authorize", "par", "approve", "authorization_code", "refresh_token", "client_credentials", "device_authorization", "device_code",
-		"token-exchange", "introspection", "introspection of a JWT",
+		"token-exchange", "introspection", "introspection of another kind", "introspection of a JWT",
 		"userinfo", "revocation", "end_session", "registration", "registration, read", "registration, update", "registration, delete",
 	} {
 		w.calls.take()

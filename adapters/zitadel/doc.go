@@ -33,7 +33,7 @@
 //	KeySet                         ListSigningKeys
 //	RevokeToken                    RevokeToken, RevokeAccessTokenByID
 //	SaveAuthCode                   IssueAuthorizationCode
-//	SetIntrospectionFromToken      IntrospectToken, IntrospectAccessTokenByID
+//	SetIntrospectionFromToken      IntrospectAccessToken, IntrospectToken, IntrospectAccessTokenByID
 //	SetUserinfoFromRequest         GetUser
 //	SetUserinfoFromToken           IntrospectAccessToken, IntrospectAccessTokenByID, GetUser
 //	SignatureAlgorithms            ListSigningKeys
@@ -67,7 +67,8 @@
 //	device_code                    PollDeviceCode
 //	token-exchange                 ExchangeToken
 //	client_credentials             GetClient, IssueAccessToken
-//	introspection                  IntrospectToken
+//	introspection                  IntrospectAccessToken
+//	introspection of another kind  IntrospectToken
 //	introspection of a JWT         IntrospectAccessTokenByID
 //	userinfo                       IntrospectAccessToken, GetUser
 //	revocation                     RevokeToken
@@ -86,7 +87,8 @@
 //
 // # Who calls
 //
-// The token, introspection and revocation endpoints authenticate the client by the statement that answers the request. Where a request fails before it gets that far, the Provider asks
+// The token, introspection and revocation endpoints authenticate the client by the statement that answers the request. They take POST, and
+// parameters in the body alone. Where a request fails before it gets that far, the Provider asks
 // AuthenticateClient, and who is not authenticated is told that and nothing else.
 //
 // # Retries and verdicts
@@ -112,6 +114,8 @@
 //   - Pushed requests (RFC 9126), at [PushedAuthorizationPath].
 //   - DPoP (RFC 9449): tokens are bound to the key of the proof, and the UserInfo endpoint asks for one. Options.DPoPNonces asks for
 //     nonces (section 8), which no server has to keep.
+//   - Certificates (RFC 8705), if Options.ClientCertificate is set: clients authenticate by them, and tokens are bound to them, if registered so.
+//     It costs GetClient where a certificate is shown.
 //   - Resource indicators (RFC 8707): an access token says in its aud what it is for. An ID token is for the client.
 //   - Authorization details (RFC 9396) of the types in Options.AuthorizationDetails. The pages show them and pass on what is granted
 //     ([Approval]); the answer of the token endpoint, introspection and JWT access tokens have it.
@@ -136,6 +140,11 @@
 // sign its tokens with [Storage.SigningKeyFor], and set BackChannelLogoutSupported and BackChannelLogoutSessionSupported in op.Config.
 // examples/authserver has the whole of it in logout.go.
 //
+// # Resource servers
+//
+// A resource server that has the database asks IntrospectAccessToken, and any other the introspection endpoint. It compares what the token is
+// for (aud) with itself, and says where its tokens come from (RFC 9728) and which sign-in it wants (RFC 9470): examples/mcpserver.
+//
 // # Without the Provider
 //
 // A Storage also serves an op.Provider of your own: have [Storage.Approve] make the ticket for its callback. There is no place
@@ -155,8 +164,8 @@
 //
 // # What is not served
 //
-// The implicit and hybrid flows (OAuth 2.1, section 10), request objects, the registration and claims
-// parameters, software statements, and tokens bound to certificates (RFC 8705). A request that needs one of them is refused, but for claims, which are voluntary.
+// The implicit and hybrid flows (OAuth 2.1, section 10), request objects, the registration and claims parameters, and software statements. A
+// request that needs one of them is refused, but for claims, which are voluntary, and software statements, which are kept and not believed.
 //
 // # What it must not do
 //

@@ -2,6 +2,7 @@ package zitadel
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -127,6 +128,11 @@ type Options struct {
 	// ACRValues are those that the pages can reach ([Approval].ACR), for the discovery document. A request's acr_values, max_age and prompt are in
 	// [Request]; the pages follow them (RFC 9470, section 5).
 	ACRValues []string
+
+	// ClientCertificate, if set, returns the certificate that a client has shown to whoever ends TLS, and whether that has verified it by an
+	// authority. Clients then authenticate by certificates, and tokens are bound to them, if they are registered so (RFC 8705). [PeerCertificate] is
+	// one; behind a proxy, read the header that the proxy sets and nobody else can.
+	ClientCertificate func(r *http.Request) (certificate *x509.Certificate, verified bool)
 
 	// DPoPNonces has DPoP proofs carry a nonce of the server's (RFC 9449, section 8), so that none can be made in advance. A proof without one is
 	// answered by use_dpop_nonce. All servers need the same SuccessorKeys, by which nonces are made.

@@ -296,6 +296,13 @@ func (p *Provider) admit(ctx context.Context, m *registration.Metadata) error {
 		if m.JWKSURI != nil && opts.JWKS == nil {
 			return refuse("jwks_uri", "is not served: state jwks")
 		}
+	case methodTLS, methodSelfSignedTLS:
+		if opts.ClientCertificate == nil {
+			return refuse("token_endpoint_auth_method", "is not served")
+		}
+		if method == methodSelfSignedTLS && m.JWKSURI != nil && opts.JWKS == nil {
+			return refuse("jwks_uri", "is not served: state jwks")
+		}
 	default:
 		return refuse("token_endpoint_auth_method", "is not served")
 	}

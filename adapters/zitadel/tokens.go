@@ -264,10 +264,19 @@ func (s *Storage) issue(ctx context.Context, r *machineRequest) (string, time.Ti
 }
 
 // digestMark stands before the digest of a token where the library passes on what it takes for a token's id.
-const digestMark = "digest."
+// accessMark follows it where the token says by its prefix that it is an access token.
+const digestMark, accessMark = "digest.", "access."
 
 // digested is an opaque token, of either kind, as the library may carry it about.
-func digested(presented string) string { return digestMark + string(token.DigestOf(presented)) }
+func digested(presented string) string {
+	if kind, known := token.KindOf(presented); known && kind == token.AccessToken {
+		return digestMark + accessMark + string(token.DigestOf(presented))
+	}
+	return digestMark + string(token.DigestOf(presented))
+}
+
+// isAccessToken says whether a digested token can be nothing else.
+func isAccessToken(tokenID string) bool { return strings.HasPrefix(tokenID, digestMark+accessMark) }
 
 // digestOf undoes digested; false: it is a token's id.
 func digestOf(tokenID string) (token.Digest, bool) {
@@ -275,7 +284,7 @@ func digestOf(tokenID string) (token.Digest, bool) {
 	if !found {
 		return "", false
 	}
-	digest, err := token.ParseDigest(marked)
+	digest, err := token.ParseDigest(strings.TrimPrefix(marked, accessMark))
 	return digest, err == nil
 }
 

@@ -5,7 +5,7 @@ go 1.26.0
 require (
 	github.com/go-oauth2/oauth2/v4 v4.5.4
 	github.com/jackc/pgx/v5 v5.13.0
-	github.com/oauthdb/oauthdb v0.0.0
+	github.com/oauthdb/oauthdb v0.1.0
 	github.com/oauthdb/oauthdb/adapters/fosite v0.0.0
 	github.com/oauthdb/oauthdb/adapters/zitadel v0.0.0
 	github.com/oauthdb/oauthdb/bench v0.0.0

@@ -18,22 +18,59 @@ import (
 	"github.com/oauthdb/oauthdb/token"
 )
 
-const manual = "../../docs/command.md"
+// The pages that show commands as they run, and the one of them that lists what they print.
+const (
+	manual = "../../docs/command.md"
+	guide  = "../../docs/import.md"
+)
 
-var writePage = flag.Bool("write-page", false, "write what commands print, and the lists of flags and fields, into docs/command.md")
+var writePage = flag.Bool("write-page", false, "write what commands print, and the lists of flags and fields, into docs/command.md and docs/import.md")
 
-// TestThePageShowsCommandsAsTheyRun runs the commands of docs/command.md in order, and compares what they print but for what differs
-// from run to run.
-func TestThePageShowsCommandsAsTheyRun(t *testing.T) {
+// TestThePagesShowCommandsAsTheyRun runs the commands of each page in order, and compares what they print but for what differs from run to
+// run.
+func TestThePagesShowCommandsAsTheyRun(t *testing.T) {
 	t.Parallel()
-	content, err := os.ReadFile(manual)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := newWorld(t)
-	var b strings.Builder
 	ran := map[string]bool{}
-	rest := string(content)
+	pages := map[string]string{}
+	for _, name := range []string{manual, guide} {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages[name] = newWorld(t).page(string(content), ran)
+	}
+	for _, cmd := range commands() {
+		if cmd.record != nil && !ran[cmd.name] && !slices.Contains([]string{"status", "url", "start", "stop"}, cmd.name) { // which are about this machine, or long
+			t.Errorf("no page shows %s", cmd.name)
+		}
+	}
+	text := pages[manual]
+	for _, part := range []struct{ name, text string }{{"flags", flagList(t)}, {"fields", fieldList(t)}} {
+		begin, end := "<!-- "+part.name+":begin -->\n", "<!-- "+part.name+":end -->\n"
+		i, j := strings.Index(text, begin), strings.Index(text, end)
+		if i < 0 || j < i {
+			t.Fatalf("the page has no part %q", part.name)
+		}
+		if text[i+len(begin):j] != part.text && !*writePage {
+			t.Errorf("the list of %s is not as commands have them:\n%s", part.name, part.text)
+		}
+		text = text[:i+len(begin)] + part.text + text[j:]
+	}
+	if pages[manual] = text; *writePage {
+		for name, text := range pages {
+			if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// page runs the commands of a page, and returns it with what they print.
+func (w *world) page(content string, ran map[string]bool) string {
+	t := w.t
+	t.Helper()
+	var b strings.Builder
+	rest := content
 	for {
 		before, block, ok := strings.Cut(rest, "```console\n")
 		b.WriteString(before)
@@ -57,7 +94,7 @@ func TestThePageShowsCommandsAsTheyRun(t *testing.T) {
 				got, want = maskFindings(got), maskFindings(want)
 			}
 			if mask(got) != mask(want) && !*writePage {
-				t.Errorf("%s: it prints\n%s\ninstead of\n%s\n(go test ./cmd/oauthdb -run ^TestThePage -write-page, if that is right)", line, got, want)
+				t.Errorf("%s: it prints\n%s\ninstead of\n%s\n(go test ./cmd/oauthdb -run ^TestThePages -write-page, if that is right)", line, got, want)
 			}
 			fmt.Fprintf(&b, "$ %s\n", line)
 			if printed != "" {
@@ -67,28 +104,7 @@ func TestThePageShowsCommandsAsTheyRun(t *testing.T) {
 		b.WriteString("```\n")
 		rest = after
 	}
-	for _, cmd := range commands() {
-		if cmd.record != nil && !ran[cmd.name] && !slices.Contains([]string{"status", "url", "start", "stop"}, cmd.name) { // which are about this machine, or long
-			t.Errorf("the page doesn't show %s", cmd.name)
-		}
-	}
-	text := b.String()
-	for _, part := range []struct{ name, text string }{{"flags", flagList(t)}, {"fields", fieldList(t)}} {
-		begin, end := "<!-- "+part.name+":begin -->\n", "<!-- "+part.name+":end -->\n"
-		i, j := strings.Index(text, begin), strings.Index(text, end)
-		if i < 0 || j < i {
-			t.Fatalf("the page has no part %q", part.name)
-		}
-		if text[i+len(begin):j] != part.text && !*writePage {
-			t.Errorf("the list of %s is not as commands have them:\n%s", part.name, part.text)
-		}
-		text = text[:i+len(begin)] + part.text + text[j:]
-	}
-	if *writePage {
-		if err := os.WriteFile(manual, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	return b.String()
 }
 
 // shell runs a line of the page: oauthdb, or cat, with files of testdata/command, and perhaps an input.
@@ -305,6 +321,10 @@ var tour = []visit{
 	{args: "grant list -user usr_ada -client album", says: "azn_1"},
 	{args: "grant list -client album", says: "azn_1"},
 	{args: "grant show azn_1", says: "approved"},
+	{args: "token show -", stdin: "access-token-of-ada\n", says: "access_token"},
+	{args: "token show -", stdin: "refresh-token-of-ada", says: "refresh_token"},
+	{args: "token revoke -", stdin: "access-token-of-ada", says: "goes on"},
+	{args: "token revoke -", stdin: "access-token-of-ada", says: "had been revoked"},
 	{args: "key list", says: "key-1"},
 	{args: "key add testdata/command/jwk.json -private-uri kms://keys/2", says: "published"},
 	{args: "key retire key-1 -published-for 1h", says: "published until"},
@@ -355,6 +375,8 @@ var tour = []visit{
 	{args: "session list nobody", code: exitNotFound, says: "nobody"},
 	{args: "session show nobody", code: exitNotFound, says: "nobody"},
 	{args: "session show -cookie -", stdin: "nobody", code: exitNotFound, says: "cookie"},
+	{args: "token show -", stdin: "nobody", code: exitNotFound, says: "no such token"},
+	{args: "token revoke -", stdin: "nobody", code: exitNotFound, says: "no such token"},
 	{args: "session end nobody", code: exitNotFound, says: "nobody"},
 	{args: "key retire nobody -published-for 1h", code: exitNotFound, says: "nobody"},
 	{args: "key rotate -alg EdDSA -published-for 1h", code: exitNotFound, says: "EdDSA"},
@@ -373,6 +395,9 @@ var tour = []visit{
 	{args: "key add - -private-uri x", stdin: `{"kty": "EC", "kid": "a", "alg": "ES256", "d": "of-ada-on-her-laptop"}`, code: exitRefused, says: `"d"`},
 	{args: "key add testdata/command/jwk.json -private -", stdin: "-----BEGIN PRIVATE KEY-----\nof-ada-on-her-laptop\n", code: exitRefused, says: "not encrypted"},
 
+	{args: "import users - -format json -all", stdin: `{"id": "usr_new", "password_hash": "$argon2id$of-new"}`, says: "aken"},
+	{args: "import clients - -all", stdin: `{"client_id": "new", "redirect_uris": ["https://new.example/cb"], "client_secret": "of-ada-on-her-laptop"}`, says: "aken"},
+	{args: "import hydra - -pkce-optional", stdin: `{"client_id": "newer", "redirect_uris": ["https://new.example/cb"]}`, says: "no secret"},
 	{args: "gc -retention 0", says: "oauth_client"},
 }
 
@@ -616,7 +641,7 @@ func TestOutsideACloneNoServerIsStarted(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", cache)
 	t.Setenv("HOME", cache)
 	t.Chdir(t.TempDir())
-	for file, content := range map[string]string{"client.json": `{"redirect_uris": ["https://a.example/"]}`, "jwk.json": `{"kty": "EC", "kid": "1", "alg": "ES256"}`} {
+	for file, content := range map[string]string{"client.json": `{"redirect_uris":["https://a.example/"]}`, "jwk.json": `{"kty": "EC", "kid": "1", "alg": "ES256"}`} {
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -649,6 +674,27 @@ func TestOutsideACloneNoServerIsStarted(t *testing.T) {
 
 // needed is what a command asks for before it looks for a database.
 var needed = map[string][]string{
-	"client add": {"client.json"}, "client reap": {"-unused-for", "1h"}, "grant list": {"-user", "x"},
+	"client add": {"client.json"}, "import clients": {"client.json"}, "import hydra": {"client.json"}, "import users": {"client.json"}, "client reap": {"-unused-for", "1h"}, "grant list": {"-user", "x"},
+	"token show": {"client.json"}, "token revoke": {"client.json"},
 	"key add": {"jwk.json", "-private-uri", "x"}, "key rotate": {"-alg", "ES256", "-published-for", "1h"}, "key retire": {"x", "-published-for", "1h"},
+}
+
+func TestALeakedRefreshTokenEndsItsAuthorization(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	live := func(secret, want string) {
+		t.Helper()
+		w.check(visit{args: "token show - -json", stdin: secret, says: `"live":` + want})
+	}
+	live("refresh-token-of-ada", "true")
+	live("access-token-of-ada", "true")
+	w.check(visit{args: "token revoke - -dry-run", stdin: "refresh-token-of-ada", says: "dry run"})
+	live("access-token-of-ada", "true")
+	w.check(visit{args: "token revoke -", stdin: "refresh-token-of-ada", says: "all its tokens are dead"})
+	live("refresh-token-of-ada", "false")
+	live("access-token-of-ada", "false")
+	cookie := token.Mint(token.SessionToken).Reveal()
+	if code, _, errors := w.run(cookie, "token", "show", "-"); code != exitUsage || !strings.Contains(errors, "session show -cookie") || strings.Contains(errors, cookie) {
+		t.Errorf("of a cookie: exit status %d, errors %q", code, errors)
+	}
 }

@@ -112,7 +112,7 @@ This is for a key that has to go. Servers that rotate by age, as adapters/zitade
 					done.KeyIDs, done.ExpiresAt = append(done.KeyIDs, k.ID), optionalUTC(retired.ExpiresAt)
 				}
 				if len(done.KeyIDs) == 0 {
-					return change{}, fmt.Errorf("no key of the algorithm %q may sign (%w)", *alg, errNotFound)
+					return change{}, notFound("no key of the algorithm %q may sign", *alg)
 				}
 				done.Says = fmt.Sprintf("%s until %s; the server that signs next makes a new one",
 					plural(len(done.KeyIDs), "key is retired, and published", "keys are retired, and published"), timeText(*done.ExpiresAt))

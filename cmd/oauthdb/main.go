@@ -62,8 +62,9 @@ type action func(ctx context.Context, c console) error
 func commands() []command {
 	return slices.Concat(
 		[]command{migrateCommand, statusCommand, rollbackCommand, rolesCommand, checkCommand, gcCommand},
-		clientCommands, userCommands, sessionCommands, grantCommands, keyCommands,
+		clientCommands, userCommands, sessionCommands, grantCommands, tokenCommands, keyCommands,
 		[]command{eventsCommand, exportCommand},
+		importCommands,
 		[]command{demoCommand, explainCommand, urlCommand, psqlCommand, startCommand, stopCommand, versionCommand},
 	)
 }
@@ -74,7 +75,9 @@ var groups = []struct{ name, summary string }{
 	{"user", "find users, suspend, sign out and delete them, end what they have granted"},
 	{"session", "list the sessions of a user, and end one"},
 	{"grant", "list what was granted, and end it"},
+	{"token", "say whose a token is, and revoke it"},
 	{"key", "list the signing keys, add, retire and delete them"},
+	{"import", "take over clients and users from other servers"},
 }
 
 // errUsage is wrapped by errors that are about how a command was called.
@@ -84,12 +87,22 @@ func usage(format string, args ...any) error {
 	return fmt.Errorf("%w (%w)", fmt.Errorf(format, args...), errUsage)
 }
 
-// errNotFound and errRefused are wrapped by errors of commands that have changed nothing, because there is no such thing, or because of
+// answered is an error with an exit status of its own: of commands that have changed nothing, because there is no such thing, or because of
 // the state that it is in.
-var (
-	errNotFound = errors.New("not found")
-	errRefused  = errors.New("refused")
-)
+type answered struct {
+	error
+	code int
+}
+
+func (e answered) Unwrap() error { return e.error }
+
+func notFound(format string, args ...any) error {
+	return answered{fmt.Errorf(format, args...), exitNotFound}
+}
+
+func refuse(format string, args ...any) error {
+	return answered{fmt.Errorf(format, args...), exitRefused}
+}
 
 // errQuiet is an outcome that has been told already, and is a failure all the same.
 var errQuiet = errors.New("failed")
@@ -97,15 +110,14 @@ var errQuiet = errors.New("failed")
 func run(ctx context.Context, args []string, c console) int {
 	asJSON, err := dispatch(ctx, args, c)
 	code := exitFailed
+	var verdict answered
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.Is(err, errUsage):
 		code = exitUsage
-	case errors.Is(err, errNotFound):
-		code = exitNotFound
-	case errors.Is(err, errRefused):
-		code = exitRefused
+	case errors.As(err, &verdict):
+		code = verdict.code
 	case ctx.Err() != nil && !errors.Is(err, errQuiet):
 		code, err = exitInterrupted, errors.New("interrupted")
 	}

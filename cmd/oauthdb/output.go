@@ -201,7 +201,7 @@ func (ch *changing) register(flags *flag.FlagSet) {
 	flags.BoolVar(&ch.dryRun, "dry-run", false, "say what would change, and change nothing: the transaction is rolled back")
 }
 
-// run makes a change, or rolls it back, and prints what came of it. What do answers beside errNotFound and errRefused is a fault.
+// run makes a change, or rolls it back, and prints what came of it. What do answers beside notFound and refuse is a fault.
 func (ch *changing) run(ctx context.Context, c console, do func(ctx context.Context, q *store.Queries) (change, error)) error {
 	return ch.withPool(ctx, c, func(pool *pgxpool.Pool) error {
 		var done change
@@ -283,11 +283,7 @@ func (r *reading) run(ctx context.Context, c console, do func(q *store.Queries) 
 // pageSize is how many rows a list fetches at a time.
 const pageSize = 500
 
-func noSuch(what, id string) error { return fmt.Errorf("no such %s: %q (%w)", what, id, errNotFound) }
-
-func refuse(format string, args ...any) error {
-	return fmt.Errorf("%w (%w)", fmt.Errorf(format, args...), errRefused)
-}
+func noSuch(what, id string) error { return notFound("no such %s: %q", what, id) }
 
 // secretFrom reads a credential from a file, or from standard input if it is called -. Without a file it makes one.
 func secretFrom(c console, file string, kind token.Kind) (token.Raw, bool, error) {

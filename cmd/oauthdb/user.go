@@ -400,7 +400,7 @@ and an ending of all sessions of the user may leave no mark in it: 'session list
 				}
 				switch {
 				case db.IsNotFound(err) && *cookie != "":
-					return fmt.Errorf("no live session has this cookie (%w)", errNotFound)
+					return notFound("no live session has this cookie")
 				case db.IsNotFound(err):
 					return noSuch("session", flags.Arg(0))
 				case err != nil:

@@ -110,7 +110,7 @@ func (c *chromium) listen(event any) {
 // run does what a person does.
 func (c *chromium) run(what string, actions ...chromedp.Action[chromedp.Void]) {
 	c.Helper()
-	ctx, cancel := context.WithTimeout(c.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(c.ctx, 2*time.Minute)
 	defer cancel()
 	if err := chromedp.Do(ctx, actions...); err != nil {
 		url, _ := chromedp.Run(c.ctx, chromedp.Location())
@@ -193,6 +193,14 @@ func (c *chromium) wantQuiet() {
 	c.complaints = nil
 }
 
+// eightRefreshes says how much of what the demo app has told is in sight without scrolling.
+const eightRefreshes = `(() => {
+	const told = document.querySelector(".steps pre"), list = document.querySelector(".steps"), box = told.getBoundingClientRect();
+	const lines = told.textContent.trim().split("\n").length;
+	const inSight = box.top >= 0 && box.bottom <= Math.min(innerHeight, list.getBoundingClientRect().bottom) && told.scrollWidth <= told.clientWidth;
+	return lines + " lines, " + (inSight ? "in sight" : "not in sight");
+})()`
+
 func TestAPersonGoesThroughTheWholeDance(t *testing.T) {
 	t.Parallel()
 	w := start(t)
@@ -219,6 +227,13 @@ func TestAPersonGoesThroughTheWholeDance(t *testing.T) {
 	}
 	c.run("refreshing in parallel", press("Refresh 8× in parallel"), see("8 of 8 succeeded"), see("8 access tokens, and 1 refresh token"))
 	c.shoot("tokens")
+	c.run("on a phone", chromedp.EmulateViewport(375, 812))
+	seen, err := chromedp.Run(c.ctx, chromedp.Evaluate[string](eightRefreshes))
+	if err != nil || seen != "8 lines, in sight" {
+		t.Errorf("the eight refreshes on a phone: %s, %v", seen, err)
+	}
+	c.shoot("tokens-phone")
+	c.run("on a screen", chromedp.EmulateViewport(wide, high))
 	c.run("userinfo", press("Call userinfo"), see("the access token is good"), see("ada@example.com"))
 	c.run("introspection", press("Introspect"), see("it is active"))
 

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/wneessen/go-mail"
+
+	"github.com/oauthdb/oauthdb/db"
 )
 
 // Message is a mail to one person.
@@ -163,12 +165,19 @@ func (o *outbox) empty(ctx context.Context) {
 func (o *outbox) send(ctx context.Context, l letter) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), smtpTimeout)
 	defer cancel()
+	defer o.sent.Add(1)
+	fail := func(why string) {
+		o.logger.LogAttrs(ctx, slog.LevelError, "mail is not sent", slog.String("error", why))
+	}
 	message, err := l(ctx)
-	if err == nil && message != nil {
-		err = o.mailer.Send(ctx, *message)
-	}
 	if err != nil {
-		o.logger.LogAttrs(ctx, slog.LevelError, "mail is not sent", slog.String("error", err.Error()))
+		fail(db.Describe(err))
+		return
 	}
-	o.sent.Add(1)
+	if message == nil {
+		return
+	}
+	if err := o.mailer.Send(ctx, *message); err != nil {
+		fail(err.Error())
+	}
 }

@@ -111,7 +111,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 			return err
 		}
 		server.tenants = seeded.tenants
-		app = democlient.New(democlient.Config{Issuer: c.issuer, ClientID: seeded.web.ID, ClientSecret: seeded.web.Secret, Home: home, Scopes: seeded.web.Scopes})
+		app = democlient.New(democlient.Config{
+			Issuer: c.issuer, ClientID: seeded.web.ID, ClientSecret: seeded.web.Secret, Home: home, Scopes: seeded.web.Scopes, ScreenClientID: seeded.tv.ID,
+		})
 		services = append(services, service{demoListener, app})
 		fmt.Fprintf(stdout, welcome, home, seeded.email, seeded.password, c.issuer+accountPath, c.issuer+oidc.DiscoveryEndpoint,
 			seeded.machine.ID, seeded.machine.Secret, c.issuer)

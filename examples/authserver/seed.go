@@ -89,7 +89,8 @@ func addPassword(ctx context.Context, q *store.Queries, user store.UserID, hash 
 // demo is what was seeded.
 type demo struct {
 	email, password string
-	web, machine    application
+	web, tv         application
+	machine         application
 	user            store.UserID
 }
 
@@ -128,6 +129,8 @@ func seedDemo(ctx context.Context, q *store.Queries, hashing *passwords, home st
 		switch name {
 		case "machine":
 			d.machine = r
+		case "tv":
+			d.tv = r
 		case "web":
 			d.web = r
 			if !created {

@@ -9,7 +9,8 @@
 //	POST /token       authorization_code   RedeemAuthorizationCode
 //	POST /token       refresh_token        RotateRefreshToken
 //	POST /token       client_credentials   IssueAccessToken
-//	POST /introspect                       IntrospectToken
+//	POST /introspect  an access token      IntrospectAccessToken
+//	POST /introspect  any other            IntrospectToken
 //	POST /revoke                           RevokeToken
 //	whatever is amiss before that          AuthenticateClient
 //

@@ -316,13 +316,11 @@ func (s *server) introspect(r *request) (answer, error) {
 	if presented == "" {
 		return s.bad(r, "invalid_request")
 	}
-	row, err := s.store.IntrospectToken(r.Context(), store.IntrospectTokenParams{
-		ClientID: r.client, ClientAuthMethod: r.method, ClientSecret: r.secret, Token: token.DigestOf(presented),
-	})
+	row, call, err := s.lookUp(r, presented)
 	if err != nil {
 		return answer{}, err
 	}
-	if refused := oautherror.For(oautherror.Introspection, oautherror.IntrospectToken, row.Outcome); refused != nil {
+	if refused := oautherror.For(oautherror.Introspection, call, row.Outcome); refused != nil {
 		return answer{refused: refused}, nil
 	}
 	about := introspection{Active: row.Outcome == store.OutcomeActive}
@@ -352,6 +350,25 @@ func (s *server) introspect(r *request) (answer, error) {
 		about.IssuedAt = row.IssuedAt.Unix()
 	}
 	return answer{body: about}, nil
+}
+
+// lookUp finds a token. One that says by its prefix that it is an access token costs the database a third less than one that has to be looked
+// for in both tables.
+func (s *server) lookUp(r *request, presented string) (store.IntrospectTokenRow, oautherror.Call, error) {
+	digest := token.DigestOf(presented)
+	if kind, known := token.KindOf(presented); !known || kind != token.AccessToken {
+		row, err := s.store.IntrospectToken(r.Context(), store.IntrospectTokenParams{
+			ClientID: r.client, ClientAuthMethod: r.method, ClientSecret: r.secret, Token: digest,
+		})
+		return row, oautherror.IntrospectToken, err
+	}
+	row, err := s.store.IntrospectAccessToken(r.Context(), store.IntrospectAccessTokenParams{
+		ClientID: r.client, ClientAuthMethod: r.method, ClientSecret: r.secret, Token: digest,
+	})
+	return store.IntrospectTokenRow{
+		Outcome: row.Outcome, Kind: new(store.TokenKindAccessToken), ClientID: row.ClientID, Sub: row.Sub, Scopes: row.Scopes,
+		Resources: row.Resources, Confirmation: row.Confirmation, IssuedAt: row.IssuedAt, ExpiresAt: row.ExpiresAt, Username: row.Username,
+	}, oautherror.IntrospectAccessToken, err
 }
 
 // revoke revokes a token of the client's (RFC 7009). A refresh token ends its family.

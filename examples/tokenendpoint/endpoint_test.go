@@ -171,7 +171,7 @@ func TestARequestIsOneStatement(t *testing.T) {
 	if first.text("scope") != "read write" || first.text("token_type") != "Bearer" || first.body["expires_in"].(float64) < 500 {
 		t.Errorf("code: %v", first.body)
 	}
-	active := wants("introspection", w.ask("/introspect", url.Values{"token": {first.text("access_token")}}), 200, "", "IntrospectToken")
+	active := wants("introspection", w.ask("/introspect", url.Values{"token": {first.text("access_token")}}), 200, "", "IntrospectAccessToken")
 	if active.body["active"] != true || active.text("sub") != string(w.user) || fmt.Sprint(active.body["aud"]) != "["+resource+"]" {
 		t.Errorf("introspection: %v", active.body)
 	}
@@ -180,12 +180,15 @@ func TestARequestIsOneStatement(t *testing.T) {
 	if second.text("refresh_token") == "" || second.text("refresh_token") != again.text("refresh_token") {
 		t.Error("a retry got another refresh token")
 	}
+	if a := wants("a refresh token", w.ask("/introspect", url.Values{"token": {second.text("refresh_token")}}), 200, "", "IntrospectToken"); a.body["active"] != true {
+		t.Errorf("introspection of a refresh token: %v", a.body)
+	}
 	wants("too many scopes", w.ask("/token", url.Values{
 		"grant_type": {"refresh_token"}, "refresh_token": {second.text("refresh_token")}, "scope": {"read admin"},
 	}), 400, "invalid_scope", "RotateRefreshToken")
 	wants("revocation", w.ask("/revoke", url.Values{"token": {second.text("refresh_token")}}), 200, "", "RevokeToken")
 	wants("a revoked token", w.ask("/token", refreshing(second.text("refresh_token"))), 400, "invalid_grant", "RotateRefreshToken")
-	over := wants("a dead token", w.ask("/introspect", url.Values{"token": {first.text("access_token")}}), 200, "", "IntrospectToken")
+	over := wants("a dead token", w.ask("/introspect", url.Values{"token": {first.text("access_token")}}), 200, "", "IntrospectAccessToken")
 	if len(over.body) != 1 || over.body["active"] != false {
 		t.Errorf("introspection of a dead token: %v", over.body)
 	}

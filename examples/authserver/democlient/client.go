@@ -28,6 +28,7 @@ type Config struct {
 	Issuer, ClientID, ClientSecret string
 	Home                           string // the app's own URL, without a slash at the end
 	Scopes                         []string
+	ScreenClientID                 string // of the same app on a screen without a keyboard; empty: there is none
 }
 
 // Client is the app, an http.Handler.
@@ -46,7 +47,7 @@ type provider struct {
 	verifier *oidc.IDTokenVerifier
 	oidc     *oidc.Provider
 
-	introspection, endSession string
+	introspection, endSession, pushed string
 }
 
 // visit is one browser's, by its cookie.
@@ -54,6 +55,10 @@ type visit struct {
 	mu sync.Mutex
 
 	state, nonce, verifier string // of the sign-in under way
+
+	pushed string  // the reference to a request that was pushed
+	key    *prover // that the tokens are bound to; nil: whoever has them may use them
+	screen *screen
 
 	token   *oauth2.Token
 	idToken string
@@ -93,6 +98,8 @@ func New(config Config) *Client {
 	mux.HandleFunc("POST /userinfo", c.do(c.userinfo))
 	mux.HandleFunc("POST /introspect", c.do(c.introspect))
 	mux.HandleFunc("POST /reuse", c.do(c.reuse))
+	mux.HandleFunc("POST /steal", c.do(c.steal))
+	mux.HandleFunc("POST /screen", c.connectScreen)
 	mux.HandleFunc("POST /signout", c.signOut)
 	mux.HandleFunc("GET /signed-out", c.signedOut)
 	mux.HandleFunc("POST /backchannel-logout", c.toldOfSignOut)
@@ -131,11 +138,12 @@ func (c *Client) discover(ctx context.Context) (*provider, error) {
 	var more struct {
 		Introspection string `json:"introspection_endpoint"`
 		EndSession    string `json:"end_session_endpoint"`
+		Pushed        string `json:"pushed_authorization_request_endpoint"`
 	}
 	if err := found.Claims(&more); err != nil {
 		return nil, err
 	}
-	p.introspection, p.endSession = more.Introspection, more.EndSession
+	p.introspection, p.endSession, p.pushed = more.Introspection, more.EndSession, more.Pushed
 	c.provider = p
 	return p, nil
 }
@@ -158,19 +166,57 @@ func (c *Client) newVisit(w http.ResponseWriter) *visit {
 	return v
 }
 
-// signIn sends the browser to the provider.
+// signIn sends the browser to the provider: with the request in the URL, or with a reference to one that was pushed (RFC 9126).
 func (c *Client) signIn(w http.ResponseWriter, r *http.Request) {
 	v := c.visit(w, r)
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	to, err := c.begin(r, v)
+	if err != nil {
+		v.problem, to = err.Error(), "/"
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+func (c *Client) begin(r *http.Request, v *visit) (string, error) {
 	p, err := c.discover(r.Context())
 	if err != nil {
-		v.problem = "The provider doesn't answer: " + err.Error()
-		http.Redirect(w, r, "/", http.StatusSeeOther)
-		return
+		return "", fmt.Errorf("the provider doesn't answer: %w", err)
 	}
-	v.state, v.nonce, v.verifier, v.problem = rand.Text(), rand.Text(), oauth2.GenerateVerifier(), ""
-	http.Redirect(w, r, p.oauth.AuthCodeURL(v.state, oidc.Nonce(v.nonce), oauth2.S256ChallengeOption(v.verifier)), http.StatusSeeOther)
+	v.state, v.nonce, v.verifier, v.problem, v.pushed, v.key = rand.Text(), rand.Text(), oauth2.GenerateVerifier(), "", "", nil
+	request := p.oauth.AuthCodeURL(v.state, oidc.Nonce(v.nonce), oauth2.S256ChallengeOption(v.verifier))
+	switch r.PostFormValue("way") {
+	case "bound":
+		if v.key, err = newProver(); err != nil {
+			return "", err
+		}
+	case "pushed":
+	default:
+		return request, nil
+	}
+	ctx, cancel := context.WithTimeout(v.context(r.Context()), timeout)
+	defer cancel()
+	u, err := url.Parse(request)
+	if err != nil {
+		return "", err
+	}
+	answer, err := c.post(ctx, p.pushed, u.Query())
+	if err != nil {
+		return "", fmt.Errorf("pushing the request: %w", err)
+	}
+	if v.pushed, _ = answer["request_uri"].(string); v.pushed == "" {
+		return "", errors.New("pushing the request: the provider gave no request_uri")
+	}
+	u.RawQuery = url.Values{"client_id": {c.config.ClientID}, "request_uri": {v.pushed}}.Encode()
+	return u.String(), nil
+}
+
+// context has requests prove that the app has the key, if the tokens are bound to one.
+func (v *visit) context(ctx context.Context) context.Context {
+	if v.key == nil {
+		return ctx
+	}
+	return context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Transport: v.key, Timeout: timeout})
 }
 
 // callback exchanges the code, and begins a new visit with what it gives.
@@ -185,7 +231,7 @@ func (c *Client) callback(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		v.problem = err.Error()
 	} else {
-		*c.newVisit(w) = visit{token: next.token, idToken: next.idToken, claims: next.claims, name: next.name, steps: next.steps}
+		*c.newVisit(w) = visit{token: next.token, idToken: next.idToken, claims: next.claims, name: next.name, steps: next.steps, key: v.key}
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
@@ -203,6 +249,7 @@ func (c *Client) exchange(ctx context.Context, v *visit, answer url.Values) (*vi
 	if err != nil {
 		return nil, err
 	}
+	ctx = v.context(ctx)
 	given, err := p.oauth.Exchange(ctx, answer.Get("code"), oauth2.VerifierOption(v.verifier))
 	if err != nil {
 		return nil, fmt.Errorf("the code could not be exchanged: %w", err)
@@ -211,7 +258,13 @@ func (c *Client) exchange(ctx context.Context, v *visit, answer url.Values) (*vi
 	if err := next.accept(ctx, p, v.nonce); err != nil {
 		return nil, err
 	}
+	if v.pushed != "" {
+		next.say("Pushed the request", true, "the browser has carried a reference to it, and nothing else", v.pushed)
+	}
 	next.say("Exchanged the code, with the PKCE verifier", true, "an access token, an ID token and a refresh token", "")
+	if v.key != nil {
+		next.say("Proved to have a key", given.Type() == "DPoP", "the access token is bound to it: token_type "+given.Type(), "")
+	}
 	info, err := p.oidc.UserInfo(ctx, oauth2.StaticTokenSource(given))
 	if err != nil {
 		return nil, fmt.Errorf("userinfo: %w", err)
@@ -268,7 +321,7 @@ func (c *Client) do(button func(context.Context, *provider, *visit)) http.Handle
 			if p, err := c.discover(ctx); err != nil {
 				v.say("Provider", false, err.Error(), "")
 			} else {
-				button(ctx, p, v)
+				button(v.context(ctx), p, v)
 			}
 		}
 		http.Redirect(w, r, "/", http.StatusSeeOther)
@@ -362,18 +415,27 @@ func (c *Client) introspect(ctx context.Context, p *provider, v *visit) {
 }
 
 func (c *Client) introspection(ctx context.Context, p *provider, token string) (map[string]any, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.introspection, strings.NewReader(url.Values{"token": {token}}.Encode()))
+	return c.post(ctx, p.introspection, url.Values{"token": {token}})
+}
+
+// post sends a form as the client, and returns the JSON object that comes back.
+func (c *Client) post(ctx context.Context, at string, form url.Values) (map[string]any, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, at, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, err
 	}
 	request.SetBasicAuth(url.QueryEscape(c.config.ClientID), url.QueryEscape(c.config.ClientSecret))
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	response, err := http.DefaultClient.Do(request)
+	client, found := ctx.Value(oauth2.HTTPClient).(*http.Client)
+	if !found {
+		client = http.DefaultClient
+	}
+	response, err := client.Do(request)
 	if err != nil {
 		return nil, err
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
+	if response.StatusCode >= http.StatusMultipleChoices {
 		return nil, errors.New(response.Status)
 	}
 	var claims map[string]any
@@ -394,13 +456,26 @@ func (c *Client) reuse(ctx context.Context, p *provider, v *visit) {
 	v.say(title, true, reason(err)+": it must have leaked, and so the provider has ended the grant. Introspect the access token now", "")
 }
 
+// steal plays the thief who has copied an access token, and not the key that it is bound to.
+func (c *Client) steal(ctx context.Context, p *provider, v *visit) {
+	const title = "Used the access token without the key"
+	thief := *v.token
+	thief.TokenType = "Bearer"
+	_, err := p.oidc.UserInfo(context.WithValue(ctx, oauth2.HTTPClient, http.DefaultClient), oauth2.StaticTokenSource(&thief))
+	if err == nil {
+		v.say(title, v.key == nil, "userinfo has answered: whoever has such a token may use it", "")
+		return
+	}
+	v.say(title, v.key != nil, "userinfo has refused it: "+reason(err), "")
+}
+
 // signOut forgets the user here, and asks the provider to do so too (OpenID Connect RP-Initiated Logout 1.0).
 func (c *Client) signOut(w http.ResponseWriter, r *http.Request) {
 	v := c.visit(w, r)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	idToken := v.idToken
-	v.token, v.idToken, v.claims, v.name, v.spent, v.steps = nil, "", nil, "", nil, nil
+	v.token, v.idToken, v.claims, v.name, v.spent, v.steps, v.key = nil, "", nil, "", nil, nil, nil
 	v.state = rand.Text()
 	next := "/"
 	if p, err := c.discover(r.Context()); err == nil && p.endSession != "" {
@@ -475,16 +550,20 @@ type shown struct {
 	Spent                           bool
 	Parallel                        int
 	Steps                           []Step
+	Screen                          *screen
+	Screens, Waits                  bool // whether there is one to connect, and whether it waits for the user
+	Type                            string
 }
 
 func (c *Client) home(w http.ResponseWriter, r *http.Request) {
 	v := c.visit(w, r)
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	data := shown{Issuer: c.config.Issuer, Problem: v.problem, Steps: v.steps, Parallel: parallel, Spent: len(v.spent) >= 2}
+	data := shown{Issuer: c.config.Issuer, Problem: v.problem, Steps: v.steps, Parallel: parallel, Spent: len(v.spent) >= 2, Screen: v.screen, Screens: c.config.ScreenClientID != "", Waits: v.screen.waits()}
 	if v.token != nil {
 		data.SignedIn = true
 		data.Name = v.name
+		data.Type = v.token.Type()
 		data.Access, data.Refresh = short(v.token.AccessToken), short(v.token.RefreshToken)
 		data.Expiry = fmt.Sprintf("in %s", time.Until(v.token.Expiry).Round(time.Second))
 		data.Scope, _ = v.token.Extra("scope").(string)

@@ -11,9 +11,11 @@ put() {
 	test -e "$1" || printf '%s\n' "$2" >"$1"
 	chmod 644 "$1"
 }
-put postgres_password "$(openssl rand -hex 24)"
-put owner_url "postgres://migrator:$(openssl rand -hex 24)@database:5432/oauthdb"
-put server_url "postgres://auth_server:$(openssl rand -hex 24)@database:5432/oauthdb"
-put collector_url "postgres://auth_collector:$(openssl rand -hex 24)@database:5432/oauthdb"
-put successor_keys "$(openssl rand -base64 32)"
-put key_encryption_keys "$(openssl rand -base64 32)"
+random() { head -c "$1" /dev/urandom; }
+password() { random 24 | od -An -v -tx1 | tr -d ' \n'; }
+put postgres_password "$(password)"
+put owner_url "postgres://migrator:$(password)@database:5432/oauthdb"
+put server_url "postgres://auth_server:$(password)@database:5432/oauthdb"
+put collector_url "postgres://auth_collector:$(password)@database:5432/oauthdb"
+put successor_keys "$(random 32 | base64)"
+put key_encryption_keys "$(random 32 | base64)"
