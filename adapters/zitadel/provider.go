@@ -49,7 +49,7 @@ var (
 
 // servedClaims are those that the discovery document names unless the configuration says otherwise.
 var servedClaims = []string{
-	"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "c_hash", "client_id", "sid",
+	"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "client_id", "sid",
 	"name", "picture", "updated_at", "email", "email_verified",
 }
 
@@ -279,6 +279,9 @@ func (p *Provider) discover(w http.ResponseWriter, r *http.Request) {
 	config.SubjectTypesSupported = []string{"public", "pairwise"}
 	if p.storage.opts.Registration != nil {
 		config.RegistrationEndpoint = config.Issuer + RegistrationPath
+	}
+	if p.AuthMethodPostSupported() && !slices.Contains(config.IntrospectionEndpointAuthMethodsSupported, oidc.AuthMethodPost) {
+		config.IntrospectionEndpointAuthMethodsSupported = append(config.IntrospectionEndpointAuthMethodsSupported, oidc.AuthMethodPost)
 	}
 	algorithms := []string{"RS256", "ES256", "PS256"}
 	for _, supported := range []*[]string{
