@@ -13,7 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/oauthdb/oauthdb/internal/pgbouncer"
+	"github.com/oauthdb/oauthdb/internal/testdb"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -573,6 +576,35 @@ func TestCommandsThroughPgBouncer(t *testing.T) {
 			w.check(v, "-pgbouncer")
 			tried[cmd.name] = true
 		}
+	}
+}
+
+// The rights of a server are enough for what isn't the collector's or the owner's.
+func TestCommandsNeedTheRightsOfAServer(t *testing.T) {
+	t.Parallel()
+	d := testdb.New(t, testdb.Options{Roles: true})
+	config, err := pgx.ParseConfig(d.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorldOn(t, d)
+	owner := w.url
+	tried := map[string]bool{"migrate": true, "rollback": true, "url": true}
+	for _, v := range tour {
+		cmd, _, _ := find(strings.Fields(v.args))
+		if v.code != exitDone || tried[cmd.name] {
+			continue
+		}
+		tried[cmd.name] = true
+		role := "_application"
+		if cmd.name == "gc" || cmd.name == "client reap" {
+			role = "_collector"
+		}
+		if cmd.name == "events" {
+			v.says = "" // none are written here
+		}
+		w.url = withParams(t, owner, "role", config.User+role)
+		w.check(v)
 	}
 }
 

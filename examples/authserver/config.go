@@ -68,7 +68,7 @@ var secrets = []struct {
 		func(c *config, value string) (err error) { c.successorKeys, err = keysOf(value); return err },
 	},
 	{
-		environmentPrefix + "KEY_ENCRYPTION_KEYS", "keys that encrypt the signing keys in the database, written alike",
+		environmentPrefix + "KEY_ENCRYPTION_KEYS", "keys that encrypt the signing keys and the secrets of authenticator apps in the database, written alike",
 		func(c *config, value string) (err error) { c.keyEncryptionKeys, err = keysOf(value); return err },
 	},
 	{
@@ -321,6 +321,7 @@ func (c *config) options(logger *slog.Logger) options {
 		mailer:             c.mailer,
 		signUp:             c.signUp,
 		codeKey:            codeKey(c.keyEncryptionKeys[0]),
+		sealKeys:           c.keyEncryptionKeys,
 		logger:             logger,
 		storage: zitadel.Options{
 			SuccessorKeys: c.successorKeys, KeyEncryptionKeys: c.keyEncryptionKeys,
