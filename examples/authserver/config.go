@@ -331,6 +331,7 @@ func (c *config) options(logger *slog.Logger) options {
 		},
 	}
 	c.offers.configure(&o.storage, c.demo)
+	o.outbound = c.offers.outbound(c.demo)
 	return o
 }
 
