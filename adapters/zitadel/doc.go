@@ -138,7 +138,7 @@
 //
 // The library sends no logout tokens (OpenID Connect Back-Channel Logout 1.0). db.LogoutWorker finds who has to be told;
 // sign its tokens with [Storage.SigningKeyFor], and set BackChannelLogoutSupported and BackChannelLogoutSessionSupported in op.Config.
-// examples/authserver has the whole of it in logout.go.
+// examples/authserver has the whole of it in logout.go. Where clients register themselves, send the tokens by [PublicClient].
 //
 // # Resource servers
 //

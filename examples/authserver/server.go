@@ -29,10 +29,11 @@ type options struct {
 	sessionLifetime, maxSessionLifetime time.Duration
 	maxSessions                         int32 // of a user at a time; 0: any number
 	passwordParams                      *argon2id.Params
-	mailer                              Mailer   // nil: no mail, so no sign-up and no reset
-	signUp                              bool     // people may create accounts for themselves
-	codeKey                             []byte   // for the digests of one-time codes
-	sealKeys                            [][]byte // for what the server hands out and takes back, the newest first
+	mailer                              Mailer       // nil: no mail, so no sign-up and no reset
+	signUp                              bool         // people may create accounts for themselves
+	codeKey                             []byte       // for the digests of one-time codes
+	sealKeys                            [][]byte     // for what the server hands out and takes back, the newest first
+	outbound                            *http.Client // to where clients want to be told; nil: a plain one
 	storage                             zitadel.Options
 	logger                              *slog.Logger
 }
@@ -73,6 +74,7 @@ func newServer(pool *pgxpool.Pool, o options) (*server, error) {
 		options: o, pool: pool, store: store.New(pool), outbox: newOutbox(o.mailer, o.logger), pages: parsePages(), cookie: cookieFor(o.issuer), health: newHealth(pool, o.logger), clock: time.Now,
 		tenants: func(context.Context, store.User) ([]tenant, error) { return nil, nil },
 	}
+	s.outbound = withoutRedirects(o.outbound)
 	var err error
 	if s.passwords, err = newPasswords(o.passwordParams); err != nil {
 		return nil, err

@@ -71,7 +71,7 @@ func TestWrongAssertionIsNoAuthentication(t *testing.T) {
 			w.want(what+", at "+path, w.send(r).told(), "401 invalid_client")
 		}
 	}
-	w.want("a good one", w.send(c.redemption(code)).status, http.StatusOK)
+	w.want("a good one", w.send(c.redemption(c.authorize(w.browser()).Get("code"))).status, http.StatusOK)
 }
 
 // RFC 7523, section 3, item 3; RFC 9126, section 2 for the endpoint of pushed requests.
