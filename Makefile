@@ -48,7 +48,7 @@ stop: ## stop the private PostgreSQL, and the one of the tests
 
 ##@ Work on it
 
-.PHONY: test race betterauth storm crash linear failover rounds schedules locks plans bench bench-quick bench-http generate routine sums review check format clean pgbouncer
+.PHONY: test race betterauth storm crash linear failover rounds schedules locks plans bench bench-quick bench-compare bench-http generate routine sums review check format clean pgbouncer
 test: ## run the tests, on the installed PostgreSQL; make test PG=18 on another one; make test LONG=1 for all of each
 	$(two-at-once)
 race: ## run all tests with the race detector
@@ -80,6 +80,9 @@ sizing: ## measure how much the calls write and how large the tables become, and
 	go run -C bench ./sizing -write ../docs/sizing.md $(SIZINGFLAGS)
 bench-quick: ## measure the main calls on little data, for benchstat, in two minutes
 	cd bench && go test -run '^$$' -bench . -benchtime 1000x -count $(or $(COUNT),3) -timeout 30m .
+bench-compare: ## say whether a change is faster, by benchstat: make bench-compare BASE=HEAD~3
+	@test -n "$(BASE)" || { echo "make bench-compare BASE=REV" >&2; exit 1; }
+	tools/bench-compare.sh $(BASE) $(COUNT)
 bench-http: ## compare authorization servers over HTTP, Ory Hydra among them, and write docs/http.md, in five minutes
 	go run -C bench/http . -write $(BENCHFLAGS)
 crash: ## kill PostgreSQL twenty times in the middle of grants, and judge what it recovers
@@ -164,7 +167,7 @@ check-release:
 	cd tools/release && go test -short .
 check-mutants: # what a change of the SQL makes possible and no test notices, as far as two minutes go
 	@since="$$(git merge-base HEAD origin/main 2>/dev/null || git rev-parse -q --verify HEAD^ || git rev-parse HEAD)" && \
-		$(MAKE) --no-print-directory mutate SINCE="$$since" MUTATEFLAGS="-for 2m -hint 'make mutate SINCE=$$since'"
+		$(MAKE) --no-print-directory mutate SINCE="$$since" MUTATEFLAGS="-for 2m -skip-listed -hint 'make mutate SINCE=$$since'"
 
 .PHONY: help
 help: ## show this

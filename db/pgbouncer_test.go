@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -417,5 +418,95 @@ func TestTransactionsAndCollectorThroughAPooler(t *testing.T) {
 		SELECT count(*) FROM pg_locks
 		WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`); left != 0 {
 		t.Errorf("%d advisory locks", left)
+	}
+}
+
+// Where PgBouncer keeps statements for its clients, they are prepared, and planned once. Where it doesn't, none is, and none is left behind.
+func TestStatementsArePreparedWherePgBouncerKeepsThem(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		settings map[string]string
+		mode     string
+		keeps    bool
+	}{
+		"as it is installed": {keeps: pgbouncer.Keeps()},
+		"session mode":       {mode: "session"}, // it passes them on as they are
+		"statement mode":     {mode: "statement"},
+		"turned off":         {settings: map[string]string{"max_prepared_statements": "0"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if test.keeps {
+				test.settings = map[string]string{"max_prepared_statements": "100"} // it is 0 in 1.21
+			} else if !pgbouncer.Keeps() {
+				test.settings = nil
+			}
+			address := testdb.New(t, testdb.Options{}).URL
+			through := pgbouncer.Start(t, address, pgbouncer.Options{Mode: test.mode, PoolSize: 8, Settings: test.settings})
+			pool := openPool(t, through, db.Options{PgBouncer: true, MaxConns: 4})
+			q := store.New(pool)
+			for range 3 { // by other connections than last time
+				var wg sync.WaitGroup
+				for range 8 {
+					wg.Go(func() {
+						row, err := q.IntrospectToken(t.Context(), store.IntrospectTokenParams{Token: token.DigestOf("x"), ClientAuthMethod: "server"})
+						if err != nil || row.Outcome != store.OutcomeInactive {
+							t.Errorf("%v, %v", row.Outcome, err)
+						}
+					})
+				}
+				wg.Wait()
+			}
+			conns := 1
+			if test.mode == "session" {
+				conns = 4
+			}
+			prepared, left := false, false
+			for range conns {
+				prepared = prepared || scalar[bool](t, pool, `SELECT EXISTS (SELECT FROM pg_prepared_statements WHERE statement LIKE '-- name: IntrospectToken %')`)
+				left = left || scalar[bool](t, pool, `SELECT EXISTS (SELECT FROM pg_prepared_statements WHERE statement LIKE 'SELECT ''oauthdb%' AND name NOT LIKE 'PGBOUNCER%')`)
+			}
+			if prepared != test.keeps {
+				t.Errorf("the call is prepared: %v, want %v", prepared, test.keeps)
+			}
+			if left {
+				t.Error("the statement that Open has tried is still there")
+			}
+		})
+	}
+}
+
+// What planning each call anew costs: go test ./db -run '^$' -bench ThroughPgBouncer
+func BenchmarkIntrospectionThroughPgBouncer(b *testing.B) {
+	d := testdb.New(b, testdb.Options{})
+	settings := map[string]string{}
+	if pgbouncer.Keeps() {
+		settings["max_prepared_statements"] = "200"
+	}
+	through := pgbouncer.Start(b, d.URL, pgbouncer.Options{Settings: settings})
+	for _, side := range []struct {
+		name, address string
+		opts          db.Options
+	}{
+		{"without", d.URL, db.Options{MaxConns: 1}},
+		{"planned anew", through + "&default_query_exec_mode=cache_describe", db.Options{MaxConns: 1, PgBouncer: true}},
+		{"kept", through, db.Options{MaxConns: 1, PgBouncer: true}},
+	} {
+		b.Run(side.name, func(b *testing.B) {
+			if side.name == "kept" && !pgbouncer.Keeps() {
+				b.Skip("PgBouncer is older than 1.21")
+			}
+			pool, err := db.Open(b.Context(), side.address, side.opts)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer pool.Close()
+			q := store.New(pool)
+			for b.Loop() {
+				if _, err := q.IntrospectToken(b.Context(), store.IntrospectTokenParams{Token: token.DigestOf("x"), ClientAuthMethod: "server"}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

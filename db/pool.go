@@ -3,6 +3,7 @@ package db
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/url"
@@ -86,8 +87,9 @@ type Options struct {
 
 	// PgBouncer makes the pool safe behind PgBouncer in transaction or statement mode.
 	//
-	// Statements are then not prepared by name (pgx.QueryExecModeCacheDescribe; a default_query_exec_mode in the connection
-	// string wins, cache_statement is right from PgBouncer 1.21 with max_prepared_statements set).
+	// Statements are then not prepared by name (pgx.QueryExecModeCacheDescribe), so the server plans each anew, unless PgBouncer keeps them for
+	// its clients: 1.21 or later with max_prepared_statements above 0. [Open] finds that out, once, on a connection of its own; so
+	// restart the servers after you turn it off. A default_query_exec_mode in the connection string wins.
 	//
 	// And no parameter but application_name is sent at the start of a connection, because PgBouncer refuses those it doesn't
 	// track, so the three timeouts of the server have no defaults: to ask for one here is an error, never a setting that
@@ -121,7 +123,42 @@ func Open(ctx context.Context, connString string, opts Options) (*pgxpool.Pool, 
 	if err != nil {
 		return nil, err
 	}
+	if parsed, _ := pgconn.ParseConfig(connString); opts.PgBouncer && parsed.RuntimeParams["default_query_exec_mode"] == "" && keepsStatements(ctx, config.ConnConfig) {
+		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
+	}
 	return OpenConfig(ctx, config)
+}
+
+// keepsStatements says whether a PgBouncer in between gives each session the statements that its client has prepared, as 1.21 and later do
+// with max_prepared_statements above 0: in the session they have names of PgBouncer's own. What can't be found out is a no.
+func keepsStatements(ctx context.Context, config *pgx.ConnConfig) bool {
+	if config.ConnectTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, config.ConnectTimeout)
+		defer cancel()
+	}
+	config = config.Copy()
+	config.Tracer = nil
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return false // and Open says why
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	tx, err := conn.Begin(ctx) // one session for all of it; there is none in statement mode
+	if err != nil {
+		return false
+	}
+	defer tx.Rollback(context.WithoutCancel(ctx))
+	name := "oauthdb_" + rand.Text()
+	if _, err := tx.Prepare(ctx, name, "SELECT '"+name+"'"); err != nil {
+		return false
+	}
+	var kept string
+	err = tx.QueryRow(ctx, "SELECT name FROM pg_catalog.pg_prepared_statements WHERE statement = $1", pgx.QueryExecModeSimpleProtocol, "SELECT '"+name+"'").Scan(&kept)
+	if kept == name { // it would stay in the pooler's session
+		_, _ = tx.Exec(ctx, "DEALLOCATE "+pgx.Identifier{name}.Sanitize(), pgx.QueryExecModeSimpleProtocol)
+	}
+	return err == nil && kept != name
 }
 
 // OpenConfig is [Open] for a config of [ParseConfig] that the caller may have changed. It doesn't change the config.

@@ -164,8 +164,7 @@ WITH presented AS MATERIALIZED (
         ) END)::timestamptz AS refresh_token_expires_at
     FROM admitted AS p
     LEFT JOIN judged AS j ON true
-    LEFT JOIN oauth_refresh_token AS n
-        ON n.id = CASE WHEN @access_token_without_row::boolean AND j.successor_id = @successor_id::refresh_token_id THEN j.successor_id END
+    LEFT JOIN oauth_refresh_token AS n ON n.id = CASE WHEN j.successor_id = @successor_id::refresh_token_id THEN j.successor_id END
     WHERE p.outcome = 'rotated' AND p.fresh AND (j.verdict IS NULL OR j.verdict = 'retried')
 ), new_refresh_token AS (
     INSERT INTO oauth_refresh_token (

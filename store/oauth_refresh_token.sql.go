@@ -417,8 +417,7 @@ WITH presented AS MATERIALIZED (
         ) END)::timestamptz AS refresh_token_expires_at
     FROM admitted AS p
     LEFT JOIN judged AS j ON true
-    LEFT JOIN oauth_refresh_token AS n
-        ON n.id = CASE WHEN $21::boolean AND j.successor_id = $17::refresh_token_id THEN j.successor_id END
+    LEFT JOIN oauth_refresh_token AS n ON n.id = CASE WHEN j.successor_id = $17::refresh_token_id THEN j.successor_id END
     WHERE p.outcome = 'rotated' AND p.fresh AND (j.verdict IS NULL OR j.verdict = 'retried')
 ), new_refresh_token AS (
     INSERT INTO oauth_refresh_token (
@@ -427,8 +426,8 @@ WITH presented AS MATERIALIZED (
     )
     SELECT g.successor_id, g.successor, g.client_id, g.live_session_id, g.user_id, g.reference_id, g.refresh_token_expires_at, g.scopes,
         g.auth_time, g.resources, g.authorization_details, g.confirmation, g.authorization_id, g.authorization_code_id,
-        coalesce($22::jsonb, g.data), g.requested_user_info_claims,
-        CASE WHEN $21::boolean THEN expiry_without_row(g.access_token_expires_at, $23::token_digest) END
+        coalesce($21::jsonb, g.data), g.requested_user_info_claims,
+        CASE WHEN $22::boolean THEN expiry_without_row(g.access_token_expires_at, $23::token_digest) END
     FROM granted AS g
     WHERE g.is_new
 ), raised_refresh_token AS (
@@ -439,7 +438,7 @@ WITH presented AS MATERIALIZED (
         ),
         updated_at = now()
     FROM granted AS g
-    WHERE r.id = g.id AND g.successor_id <> $17::refresh_token_id AND $21::boolean
+    WHERE r.id = g.id AND g.successor_id <> $17::refresh_token_id AND $22::boolean
 ), new_access_token AS (
     -- a retry's access token refers to the token presented, which is locked; the successor may be gone
     INSERT INTO oauth_access_token (
@@ -449,9 +448,9 @@ WITH presented AS MATERIALIZED (
     SELECT $24::access_token_id, $23::token_digest, g.client_id, g.live_session_id, g.user_id,
         g.reference_id, CASE WHEN g.is_new THEN g.successor_id ELSE g.id END, g.access_token_expires_at, g.access_scopes,
         g.access_resources, g.access_details, $12::token_confirmation, g.act, g.authorization_id, g.authorization_code_id,
-        coalesce($22::jsonb, g.data), g.requested_user_info_claims
+        coalesce($21::jsonb, g.data), g.requested_user_info_claims
     FROM granted AS g
-    WHERE NOT $21::boolean
+    WHERE NOT $22::boolean
     ON CONFLICT DO NOTHING -- of id and token: of two same calls at once, either may conflict first
     RETURNING id
 ), earlier_access_token AS MATERIALIZED (
@@ -627,8 +626,8 @@ func (q *Queries) RotateRefreshToken(ctx context.Context, arg RotateRefreshToken
 		arg.Successor,
 		arg.AccessTokenLifetime,
 		arg.RefreshTokenLifetime,
-		arg.AccessTokenWithoutRow,
 		arg.Data,
+		arg.AccessTokenWithoutRow,
 		arg.AccessToken,
 		arg.AccessTokenID,
 	)

@@ -114,6 +114,8 @@
 //   - Pushed requests (RFC 9126), at [PushedAuthorizationPath].
 //   - DPoP (RFC 9449): tokens are bound to the key of the proof, and the UserInfo endpoint asks for one. Options.DPoPNonces asks for
 //     nonces (section 8), which no server has to keep.
+//   - Certificates (RFC 8705), if Options.ClientCertificate is set: clients authenticate by them, and tokens are bound to them, if registered so.
+//     It costs GetClient where a certificate is shown.
 //   - Resource indicators (RFC 8707): an access token says in its aud what it is for. An ID token is for the client.
 //   - Authorization details (RFC 9396) of the types in Options.AuthorizationDetails. The pages show them and pass on what is granted
 //     ([Approval]); the answer of the token endpoint, introspection and JWT access tokens have it.
@@ -136,7 +138,7 @@
 //
 // The library sends no logout tokens (OpenID Connect Back-Channel Logout 1.0). db.LogoutWorker finds who has to be told;
 // sign its tokens with [Storage.SigningKeyFor], and set BackChannelLogoutSupported and BackChannelLogoutSessionSupported in op.Config.
-// examples/authserver has the whole of it in logout.go.
+// examples/authserver has the whole of it in logout.go. Where clients register themselves, send the tokens by [PublicClient].
 //
 // # Resource servers
 //
@@ -162,8 +164,8 @@
 //
 // # What is not served
 //
-// The implicit and hybrid flows (OAuth 2.1, section 10), request objects, the registration and claims
-// parameters, software statements, and tokens bound to certificates (RFC 8705). A request that needs one of them is refused, but for claims, which are voluntary.
+// The implicit and hybrid flows (OAuth 2.1, section 10), request objects, the registration and claims parameters, and software statements. A
+// request that needs one of them is refused, but for claims, which are voluntary, and software statements, which are kept and not believed.
 //
 // # What it must not do
 //

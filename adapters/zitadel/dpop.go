@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/oauthdb/oauthdb/token"
@@ -62,7 +63,7 @@ func (p *Provider) prove(r *http.Request, at *op.Endpoint) (proven, error) {
 	return proven{
 		confirmation: &token.Confirmation{JKT: jkt},
 		proof:        new(token.ProofID(jkt, claims.ID)),
-		until:        new(token.ProofExpiresAt(time.Unix(claims.IssuedAt, 0), proofLifetime, proofSkew)),
+		until:        new(token.ProofExpiresAt(claims.IssuedAt.Time(), proofLifetime, proofSkew)),
 
 		accessTokenHash: claims.AccessTokenHash,
 	}, nil
@@ -70,12 +71,14 @@ func (p *Provider) prove(r *http.Request, at *op.Endpoint) (proven, error) {
 
 // proofClaims are those of a DPoP proof (RFC 9449, section 4.2).
 type proofClaims struct {
-	ID              string `json:"jti"`
-	Method          string `json:"htm"`
-	URI             string `json:"htu"`
-	IssuedAt        int64  `json:"iat"`
-	AccessTokenHash string `json:"ath"`
-	Nonce           string `json:"nonce"`
+	ID              string           `json:"jti"`
+	Method          string           `json:"htm"`
+	URI             string           `json:"htu"`
+	IssuedAt        jwt.NumericDate  `json:"iat"`
+	NotBefore       jwt.NumericDate  `json:"nbf"` // optional, as all of RFC 7519 is
+	ExpiresAt       *jwt.NumericDate `json:"exp"`
+	AccessTokenHash string           `json:"ath"`
+	Nonce           string           `json:"nonce"`
 }
 
 // readProof returns the key and the claims of a proof that the key has signed, or says what is wrong.
@@ -106,7 +109,7 @@ func readProof(headers []string) (key *jose.JSONWebKey, claims proofClaims, why 
 
 // fits says why a proof is not one for such a request at such a time, or nothing.
 func (c proofClaims) fits(method, uri string, now time.Time) string {
-	issued := time.Unix(c.IssuedAt, 0)
+	issued := c.IssuedAt.Time()
 	switch {
 	case c.ID == "" || !storable(c.ID):
 		return "the proof has no jti"
@@ -114,9 +117,9 @@ func (c proofClaims) fits(method, uri string, now time.Time) string {
 		return "the proof's htm is another method"
 	case !sameURI(c.URI, uri):
 		return "the proof's htu is another URI"
-	case issued.After(now.Add(proofSkew)):
-		return "the proof's iat lies in the future"
-	case !now.Before(token.ProofExpiresAt(issued, proofLifetime, proofSkew)):
+	case issued.After(now.Add(proofSkew)), c.NotBefore.Time().After(now.Add(proofSkew)):
+		return "the proof's iat or nbf lies in the future"
+	case !now.Before(token.ProofExpiresAt(issued, proofLifetime, proofSkew)), c.ExpiresAt != nil && !now.Before(c.ExpiresAt.Time().Add(proofSkew)):
 		return "the proof has expired"
 	}
 	return ""

@@ -166,7 +166,7 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case errors.Is(err, ErrStore):
 		return
-	case err != nil || (scheme == "dpop") != (t.confirmation != nil) || t.confirmation != nil && (key.confirmation == nil || *key.confirmation != *t.confirmation):
+	case err != nil || (scheme == "dpop") != isBoundToKey(t.confirmation) || !p.holds(r, key, t.confirmation):
 		refusedAccess(w, http.StatusUnauthorized, "invalid_token")
 		return
 	case t.sub == nil || !slices.Contains(t.scopes, oidc.ScopeOpenID):
@@ -354,6 +354,9 @@ func (p *Provider) served(document []byte, issuer string) []byte {
 	}
 	if types := p.storage.opts.detailTypes(); len(types) > 0 {
 		more["authorization_details_types_supported"] = types // RFC 9396, section 10
+	}
+	if p.storage.opts.ClientCertificate != nil {
+		more["tls_client_certificate_bound_access_tokens"] = true // RFC 8705, section 3.3
 	}
 	if p.storage.opts.ClientDocuments != nil {
 		more["client_id_metadata_document_supported"] = true

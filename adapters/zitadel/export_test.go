@@ -11,9 +11,6 @@ func WithExchange(r *http.Request) *http.Request {
 	return r
 }
 
-// PublicClient is what fetches the documents of clients by default.
-var PublicClient = publicClient
-
 // Nonces are those of a server, as of another time.
 func Nonces(s *Storage) (at func(time.Time) string, takes func(string, time.Time) bool) {
 	return s.nonces.at, s.nonces.takes

@@ -464,7 +464,7 @@ func TestScriptsOfOtherOriginsCallEndpointsAndNoPages(t *testing.T) {
 	response, err := http.DefaultClient.Do(r)
 	w.ok(err)
 	response.Body.Close()
-	wantEqual(t, "exposed", response.Header.Get("Access-Control-Expose-Headers"), "Www-Authenticate")
+	wantEqual(t, "exposed", response.Header.Get("Access-Control-Expose-Headers"), "Www-Authenticate, Dpop-Nonce")
 }
 
 // RFC 7523, section 3, item 3: the token endpoint's URL names the server as well as the issuer does.

@@ -101,6 +101,9 @@ func (p *Provider) granted(r *http.Request) (any, error) {
 	if request.key, err = p.prove(r, p.TokenEndpoint()); err != nil {
 		return nil, err
 	}
+	if err = p.bindToCertificate(r, request.by.client, &request.key); err != nil {
+		return nil, err
+	}
 	if request.details, err = p.storage.details(r.PostForm); err != nil {
 		return nil, err
 	}
@@ -168,6 +171,18 @@ func (p *Provider) presented(r *http.Request) (caller, error) {
 	}
 	if by.client == "" {
 		return unauthenticated("who asks?")
+	}
+	if certificate, verified := p.storage.certificate(r); certificate != nil && ways == 0 {
+		c, err := p.storage.client(r.Context(), string(by.client))
+		switch {
+		case x.fault:
+			return caller{}, err
+		case err == nil:
+			fits := false
+			if by.method, fits = c.certified(r, certificate, verified); !fits {
+				return unauthenticated("the certificate is not the client's")
+			}
+		}
 	}
 	x.caller, x.judged = by, false
 	return by, nil
@@ -578,7 +593,7 @@ func (r *tokenRequest) respond(t *tokens) (any, error) {
 		AccessToken: t.answer, TokenType: oidc.BearerToken, RefreshToken: t.refreshToken, Scope: request.GetScopes(),
 		ExpiresIn: uint64(max(0, time.Until(t.expires.Add(s.opts.ClockSkew)).Seconds())),
 	}
-	if r.key.confirmation != nil {
+	if isBoundToKey(r.key.confirmation) {
 		response.TokenType = "DPoP" // RFC 9449, section 5
 	}
 	issuer := op.IssuerFromContext(r.ctx())

@@ -49,7 +49,7 @@ var (
 
 // servedClaims are those that the discovery document names unless the configuration says otherwise.
 var servedClaims = []string{
-	"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "c_hash", "client_id", "sid",
+	"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "client_id", "sid",
 	"name", "picture", "updated_at", "email", "email_verified",
 }
 
@@ -268,10 +268,20 @@ func (p *Provider) discover(w http.ResponseWriter, r *http.Request) {
 		config.GrantTypesSupported = append(config.GrantTypesSupported, oidc.GrantTypeDeviceCode)
 	}
 	config.GrantTypesSupported = append(config.GrantTypesSupported, oidc.GrantTypeTokenExchange)
+	if p.storage.opts.ClientCertificate != nil {
+		for _, methods := range []*[]oidc.AuthMethod{
+			&config.TokenEndpointAuthMethodsSupported, &config.IntrospectionEndpointAuthMethodsSupported, &config.RevocationEndpointAuthMethodsSupported,
+		} {
+			*methods = append(*methods, methodTLS, methodSelfSignedTLS)
+		}
+	}
 	config.ACRValuesSupported = p.storage.opts.ACRValues
 	config.SubjectTypesSupported = []string{"public", "pairwise"}
 	if p.storage.opts.Registration != nil {
 		config.RegistrationEndpoint = config.Issuer + RegistrationPath
+	}
+	if p.AuthMethodPostSupported() && !slices.Contains(config.IntrospectionEndpointAuthMethodsSupported, oidc.AuthMethodPost) {
+		config.IntrospectionEndpointAuthMethodsSupported = append(config.IntrospectionEndpointAuthMethodsSupported, oidc.AuthMethodPost)
 	}
 	algorithms := []string{"RS256", "ES256", "PS256"}
 	for _, supported := range []*[]string{

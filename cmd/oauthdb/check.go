@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -65,28 +66,29 @@ func (i *inspection) fail(advice, format string, args ...any) {
 var checks = []struct {
 	name, about string
 	run         func(ctx context.Context, i *inspection) error
+	needs       []string // checks that have to run before
 }{
-	{"server", "the version of PostgreSQL and its encoding", checkServer},
-	{"session", "the settings that the connection asked for, and those of the session that matter", checkSession},
-	{"pooler", "whether a pooler is between", checkPooler},
-	{"encryption", "whether the connection is encrypted", checkEncryption},
-	{"clock", "the server's clock against the one here", checkClock},
-	{"standby", "whether the server accepts writes", checkStandby},
-	{"durability", "synchronous_commit, for all roles, and fsync", checkDurability},
-	{"replication", "synchronous standbys and replication slots", checkReplication},
-	{"search_path", "where the tables are found", checkSearchPath},
-	{"schema", "the migrations against those of this release", checkSchema},
-	{"objects", "tables, indexes, constraints, triggers and functions: missing, invalid, disabled or changed", checkObjects},
-	{"role", "what the role is", checkRole},
-	{"calls", "which calls the role may make", checkCalls},
-	{"plans", "calls that read a large table from end to end here", checkPlans},
-	{"collector", "rows that should have been deleted", checkCollector},
-	{"autovacuum", "whether tables are vacuumed and analysed, and the age of their rows", checkAutovacuum},
-	{"transactions", "transactions that are open for long", checkTransactions},
-	{"connections", "how many are left", checkConnections},
-	{"keys", "signing keys", checkKeys},
-	{"grace", "the grace of clients against the time that a failover takes", checkGrace},
-	{"events", "whether security events are written", checkEvents},
+	{"server", "the version of PostgreSQL and its encoding", checkServer, nil},
+	{"session", "the settings that the connection asked for, and those of the session that matter", checkSession, nil},
+	{"pooler", "whether a pooler is between", checkPooler, nil},
+	{"encryption", "whether the connection is encrypted", checkEncryption, nil},
+	{"clock", "the server's clock against the one here", checkClock, nil},
+	{"standby", "whether the server accepts writes", checkStandby, nil},
+	{"durability", "synchronous_commit, for all roles, and fsync", checkDurability, nil},
+	{"replication", "synchronous standbys and replication slots", checkReplication, nil},
+	{"search_path", "where the tables are found", checkSearchPath, nil},
+	{"schema", "the migrations against those of this release", checkSchema, nil},
+	{"objects", "tables, indexes, constraints, triggers and functions: missing, invalid, disabled or changed", checkObjects, []string{"search_path", "schema"}},
+	{"role", "what the role is", checkRole, nil},
+	{"calls", "which calls the role may make", checkCalls, []string{"search_path"}},
+	{"plans", "calls that read a large table from end to end here", checkPlans, []string{"search_path", "calls"}},
+	{"collector", "rows that should have been deleted", checkCollector, nil},
+	{"autovacuum", "whether tables are vacuumed and analysed, and the age of their rows", checkAutovacuum, []string{"search_path"}},
+	{"transactions", "transactions that are open for long", checkTransactions, nil},
+	{"connections", "how many are left", checkConnections, nil},
+	{"keys", "signing keys", checkKeys, nil},
+	{"grace", "the grace of clients against the time that a failover takes", checkGrace, nil},
+	{"events", "whether security events are written", checkEvents, nil},
 }
 
 var checkCommand = command{
@@ -111,15 +113,25 @@ Checks:
 		var r reading
 		r.register(flags)
 		failover := flags.Duration("failover", 30*time.Second, "how `long` a failover takes, from the loss of the primary until calls are answered")
+		only := flags.String("only", "", "make only these `checks`, with commas between")
 		quick := flags.Bool("quick", false, "leave out the calls and their plans, which take a second")
 		strict := flags.Bool("strict", false, "fail if there is a warning")
 		all := flags.Bool("all", false, "print what is in order, too")
 		return func(ctx context.Context, c console) error {
+			var wanted []string
+			if *only != "" {
+				wanted = strings.Split(*only, ",")
+			}
+			for _, name := range wanted {
+				if !slices.Contains(checkNames(), name) {
+					return usage("check: -only: there is no check %q", name)
+				}
+			}
 			s, err := r.open(ctx, c)
 			if err != nil {
 				return err
 			}
-			found, err := inspect(ctx, s, *failover, *quick)
+			found, err := inspect(ctx, s, *failover, *quick, wanted...)
 			if err != nil {
 				return err
 			}
@@ -156,8 +168,25 @@ func (f finding) print(w io.Writer, c colours) {
 	}
 }
 
-// inspect makes all checks.
-func inspect(ctx context.Context, s *server, failover time.Duration, quick bool) (found []finding, err error) {
+func checkNames() []string {
+	var names []string
+	for _, c := range checks {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// inspect makes the checks that are wanted, or all.
+func inspect(ctx context.Context, s *server, failover time.Duration, quick bool, wanted ...string) (found []finding, err error) {
+	if wanted == nil {
+		wanted = checkNames()
+	}
+	needed := slices.Clone(wanted)
+	for _, c := range checks {
+		if slices.Contains(wanted, c.name) {
+			needed = append(needed, c.needs...)
+		}
+	}
 	config, err := s.config()
 	if err != nil {
 		return nil, err
@@ -171,6 +200,9 @@ func inspect(ctx context.Context, s *server, failover time.Duration, quick bool)
 	defer conn.Close(context.WithoutCancel(ctx))
 	i := &inspection{Conn: conn, server: s, failover: failover, quick: quick}
 	for _, c := range checks {
+		if !slices.Contains(needed, c.name) {
+			continue
+		}
 		i.check = c.name
 		var refused *pgconn.PgError
 		switch err := c.run(ctx, i); {
@@ -185,7 +217,7 @@ func inspect(ctx context.Context, s *server, failover time.Duration, quick bool)
 			return nil, fmt.Errorf("check %s: %w", c.name, err)
 		}
 	}
-	return i.found, nil
+	return slices.DeleteFunc(i.found, func(f finding) bool { return !slices.Contains(wanted, f.Check) }), nil
 }
 
 // one reads a row.

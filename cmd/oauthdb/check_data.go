@@ -109,7 +109,7 @@ func checkAutovacuum(ctx context.Context, i *inspection) error {
 		if !enabled {
 			i.fail(fmt.Sprintf("ALTER TABLE %s RESET (autovacuum_enabled)", name), "autovacuum is off for %s", table)
 		}
-		if dead > large && dead > live {
+		if dead > 5*large && dead > live {
 			i.warn("find what holds autovacuum back: the check transactions; or let it run more often", "%s has %d dead rows beside %d live ones", table, dead, live)
 		}
 		if unanalysed && live >= large {

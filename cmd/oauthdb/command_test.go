@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -13,7 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/oauthdb/oauthdb/internal/pgbouncer"
+	"github.com/oauthdb/oauthdb/internal/testdb"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -154,6 +159,8 @@ var masks = []struct {
 }{
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC`), "TIME"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIME"},
+	{regexp.MustCompile(`(?m)^\d+ +TIME`), "0 TIME"}, // of events, whose ids go on
+	{regexp.MustCompile(`"id": ?\d+`), `"id":0`},
 	{regexp.MustCompile(`("client_(id|secret_expires)_?(issued_)?(at)?": ?)\d{6,}`), "${1}0"},
 	{regexp.MustCompile(`\b(cli|usr|ses|azn|key|atk|rtk|cns)_[0-9a-f]{32}\b`), "${1}_ID"},
 	{regexp.MustCompile(`odb_cs_([0-9A-Za-z]{49}|…)`), "SECRET"},
@@ -321,6 +328,10 @@ var tour = []visit{
 	{args: "grant list -user usr_ada -client album", says: "azn_1"},
 	{args: "grant list -client album", says: "azn_1"},
 	{args: "grant show azn_1", says: "approved"},
+	{args: "token show -", stdin: "access-token-of-ada\n", says: "access_token"},
+	{args: "token show -", stdin: "refresh-token-of-ada", says: "refresh_token"},
+	{args: "token revoke -", stdin: "access-token-of-ada", says: "goes on"},
+	{args: "token revoke -", stdin: "access-token-of-ada", says: "had been revoked"},
 	{args: "key list", says: "key-1"},
 	{args: "key add testdata/command/jwk.json -private-uri kms://keys/2", says: "published"},
 	{args: "key retire key-1 -published-for 1h", says: "published until"},
@@ -371,6 +382,8 @@ var tour = []visit{
 	{args: "session list nobody", code: exitNotFound, says: "nobody"},
 	{args: "session show nobody", code: exitNotFound, says: "nobody"},
 	{args: "session show -cookie -", stdin: "nobody", code: exitNotFound, says: "cookie"},
+	{args: "token show -", stdin: "nobody", code: exitNotFound, says: "no such token"},
+	{args: "token revoke -", stdin: "nobody", code: exitNotFound, says: "no such token"},
 	{args: "session end nobody", code: exitNotFound, says: "nobody"},
 	{args: "key retire nobody -published-for 1h", code: exitNotFound, says: "nobody"},
 	{args: "key rotate -alg EdDSA -published-for 1h", code: exitNotFound, says: "EdDSA"},
@@ -572,6 +585,35 @@ func TestCommandsThroughPgBouncer(t *testing.T) {
 	}
 }
 
+// The rights of a server are enough for what isn't the collector's or the owner's.
+func TestCommandsNeedTheRightsOfAServer(t *testing.T) {
+	t.Parallel()
+	d := testdb.New(t, testdb.Options{Roles: true})
+	config, err := pgx.ParseConfig(d.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorldOn(t, d)
+	owner := w.url
+	tried := map[string]bool{"migrate": true, "rollback": true, "url": true}
+	for _, v := range tour {
+		cmd, _, _ := find(strings.Fields(v.args))
+		if v.code != exitDone || tried[cmd.name] {
+			continue
+		}
+		tried[cmd.name] = true
+		role := "_application"
+		if cmd.name == "gc" || cmd.name == "client reap" {
+			role = "_collector"
+		}
+		if cmd.name == "events" {
+			v.says = "" // none are written here
+		}
+		w.url = withParams(t, owner, "role", config.User+role)
+		w.check(v)
+	}
+}
+
 func TestASecretIsReadFromAFileOrStandardInput(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -613,6 +655,37 @@ func TestASecretIsReadFromAFileOrStandardInput(t *testing.T) {
 	}
 }
 
+// interrupted is an input in the middle of which somebody presses ^C.
+type interrupted struct {
+	n      int
+	cancel func()
+}
+
+func (i *interrupted) Read(p []byte) (int, error) {
+	if i.n++; i.n == 300 {
+		i.cancel()
+	}
+	return copy(p, fmt.Sprintf(`{"id": "usr_many_%d"}`, i.n)), nil
+}
+
+func TestAnImportThatIsInterruptedSaysWhereItGoesOn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	code := run(ctx, []string{"import", "users", "-", "-format", "json", "-jobs", "2", "-database-url", w.url}, console{in: &interrupted{cancel: cancel}, out: &stdout, err: &stderr})
+	var done int64
+	if _, err := fmt.Sscanf(stderr.String(), "oauthdb: stopped after %d records", &done); err != nil || code != exitInterrupted || !strings.Contains(stderr.String(), fmt.Sprintf("-skip %d", done)) {
+		t.Fatalf("exit status %d, output %q, errors %q", code, stdout.String(), stderr.String())
+	}
+	for id, want := range map[int64]bool{done: true, done + 100: false} {
+		if _, err := w.db.Store.GetUser(t.Context(), store.UserID(fmt.Sprintf("usr_many_%d", id))); (err == nil) != want {
+			t.Errorf("usr_many_%d: %v, after %d records", id, err, done)
+		}
+	}
+}
+
 func TestNothingThatATerminalObeysIsPrinted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -637,7 +710,7 @@ func TestOutsideACloneNoServerIsStarted(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", cache)
 	t.Setenv("HOME", cache)
 	t.Chdir(t.TempDir())
-	for file, content := range map[string]string{"client.json": `{"redirect_uris": ["https://a.example/"]}`, "jwk.json": `{"kty": "EC", "kid": "1", "alg": "ES256"}`} {
+	for file, content := range map[string]string{"client.json": `{"redirect_uris":["https://a.example/"]}`, "jwk.json": `{"kty": "EC", "kid": "1", "alg": "ES256"}`} {
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -671,5 +744,26 @@ func TestOutsideACloneNoServerIsStarted(t *testing.T) {
 // needed is what a command asks for before it looks for a database.
 var needed = map[string][]string{
 	"client add": {"client.json"}, "import clients": {"client.json"}, "import hydra": {"client.json"}, "import keycloak-clients": {"client.json"}, "import keycloak-users": {"client.json"}, "import users": {"client.json"}, "client reap": {"-unused-for", "1h"}, "grant list": {"-user", "x"},
+	"token show": {"client.json"}, "token revoke": {"client.json"},
 	"key add": {"jwk.json", "-private-uri", "x"}, "key rotate": {"-alg", "ES256", "-published-for", "1h"}, "key retire": {"x", "-published-for", "1h"},
+}
+
+func TestALeakedRefreshTokenEndsItsAuthorization(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	live := func(secret, want string) {
+		t.Helper()
+		w.check(visit{args: "token show - -json", stdin: secret, says: `"live":` + want})
+	}
+	live("refresh-token-of-ada", "true")
+	live("access-token-of-ada", "true")
+	w.check(visit{args: "token revoke - -dry-run", stdin: "refresh-token-of-ada", says: "dry run"})
+	live("access-token-of-ada", "true")
+	w.check(visit{args: "token revoke -", stdin: "refresh-token-of-ada", says: "all its tokens are dead"})
+	live("refresh-token-of-ada", "false")
+	live("access-token-of-ada", "false")
+	cookie := token.Mint(token.SessionToken).Reveal()
+	if code, _, errors := w.run(cookie, "token", "show", "-"); code != exitUsage || !strings.Contains(errors, "session show -cookie") || strings.Contains(errors, cookie) {
+		t.Errorf("of a cookie: exit status %d, errors %q", code, errors)
+	}
 }

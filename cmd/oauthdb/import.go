@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -100,9 +99,6 @@ func (im *importing) run(ctx context.Context, c console, name string, read func(
 	})
 	im.print(out, importRecord{Summary: &importSummary{im.dryRun, sum.Read, sum.Taken, sum.Changed, sum.Present, sum.Refused}})
 	switch {
-	case err != nil && ctx.Err() != nil:
-		c.say("oauthdb: %s", errors.Unwrap(err))
-		return err
 	case err != nil:
 		return err
 	case sum.Refused > 0:

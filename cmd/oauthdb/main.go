@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/oauthdb/oauthdb/internal/importer"
 )
 
 // What the process answers to whoever started it.
@@ -62,7 +64,7 @@ type action func(ctx context.Context, c console) error
 func commands() []command {
 	return slices.Concat(
 		[]command{migrateCommand, statusCommand, rollbackCommand, rolesCommand, checkCommand, gcCommand},
-		clientCommands, userCommands, sessionCommands, grantCommands, keyCommands,
+		clientCommands, userCommands, sessionCommands, grantCommands, tokenCommands, keyCommands,
 		[]command{eventsCommand, exportCommand},
 		importCommands,
 		[]command{demoCommand, explainCommand, urlCommand, psqlCommand, startCommand, stopCommand, versionCommand},
@@ -75,6 +77,7 @@ var groups = []struct{ name, summary string }{
 	{"user", "find users, suspend, sign out and delete them, end what they have granted"},
 	{"session", "list the sessions of a user, and end one"},
 	{"grant", "list what was granted, and end it"},
+	{"token", "say whose a token is, and revoke it"},
 	{"key", "list the signing keys, add, retire and delete them"},
 	{"import", "take over clients and users from other servers"},
 }
@@ -118,7 +121,9 @@ func run(ctx context.Context, args []string, c console) int {
 	case errors.As(err, &verdict):
 		code = verdict.code
 	case ctx.Err() != nil && !errors.Is(err, errQuiet):
-		code, err = exitInterrupted, errors.New("interrupted")
+		if code = exitInterrupted; !errors.As(err, new(*importer.StoppedError)) { // which says where
+			err = errors.New("interrupted")
+		}
 	}
 	if errors.Is(err, errQuiet) {
 		return code

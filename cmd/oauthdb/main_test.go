@@ -82,6 +82,7 @@ func TestWrongUsageIsExplainedAndExitsWithTwo(t *testing.T) {
 		{[]string{"events", "-user", "a", "-client", "b"}, "exclude each other"},
 		{[]string{"events", "-after", "-1"}, "cannot be negative"},
 		{[]string{"import", "users", "-"}, "csv or json"},
+		{[]string{"check", "-only", "objects,frobnicate"}, `there is no check "frobnicate"`},
 		{[]string{"import", "users", "users.xml"}, "csv or json"},
 		{[]string{"import", "clients", "-", "-jobs", "0"}, "-jobs has to be"},
 		{[]string{"import", "hydra", "-", "-skip", "-1"}, "-skip not negative"},

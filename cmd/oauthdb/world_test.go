@@ -36,8 +36,12 @@ const (
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	d := testdb.New(t, testdb.Options{Settings: map[string]string{"oauthdb.events": "on"}})
-	w := &world{t: t, db: d, url: d.URL, secret: token.Mint(token.ClientSecret), code: token.Mint(token.AuthorizationCode), access: token.Mint(token.AccessToken), refresh: token.Mint(token.RefreshToken)}
+	return newWorldOn(t, testdb.New(t, testdb.Options{Settings: map[string]string{"oauthdb.events": "on"}}))
+}
+
+func newWorldOn(t *testing.T, d *testdb.DB) *world {
+	t.Helper()
+	w := &world{t: t, db: d, url: d.URL, secret: token.Mint(token.ClientSecret), code: token.Mint(token.AuthorizationCode)}
 	if !testdb.Pooled() {
 		u, err := url.Parse(d.URL)
 		if err != nil {
@@ -49,6 +53,12 @@ func newWorld(t *testing.T) *world {
 		w.url = u.String()
 	}
 	var err error
+	if w.refresh, err = token.ParseForeign(token.RefreshToken, "refresh-token-of-ada"); err != nil {
+		t.Fatal(err)
+	}
+	if w.access, err = token.ParseForeign(token.AccessToken, "access-token-of-ada"); err != nil {
+		t.Fatal(err)
+	}
 	if w.cookie, err = token.ParseForeign(token.SessionToken, "of-ada-on-her-laptop"); err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package clienttests
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
 
@@ -69,7 +71,7 @@ func TestWrongAssertionIsNoAuthentication(t *testing.T) {
 			w.want(what+", at "+path, w.send(r).told(), "401 invalid_client")
 		}
 	}
-	w.want("a good one", w.send(c.redemption(code)).status, http.StatusOK)
+	w.want("a good one", w.send(c.redemption(c.authorize(w.browser()).Get("code"))).status, http.StatusOK)
 }
 
 // RFC 7523, section 3, item 3; RFC 9126, section 2 for the endpoint of pushed requests.
@@ -91,7 +93,7 @@ func TestAssertionNamesTheIssuerOrTheTokenEndpoint(t *testing.T) {
 			}
 		}
 	}
-	for what, changes := range map[string]map[string]any{"without iat": {"iat": nil}, "with nbf": {"nbf": time.Now().Unix()}} {
+	for what, changes := range map[string]map[string]any{"without iat": {"iat": nil}, "with a fraction": {"iat": float64(time.Now().UnixMilli()) / 1000}, "with nbf": {"nbf": time.Now().Unix()}} {
 		r := post("/revoke", "token", "x", "client_assertion_type", assertionType, "client_assertion", c.assertion(changes))
 		w.want(what, w.send(r).status, 200)
 	}
@@ -389,7 +391,7 @@ func TestCrossOriginRequests(t *testing.T) {
 	w := newWorld(t)
 	for path, wanted := range map[string]bool{
 		"/oauth/token": true, "/oauth/introspect": true, "/revoke": true, "/userinfo": true, "/par": true, "/device_authorization": true,
-		"/keys": true, "/.well-known/openid-configuration": true, "/.well-known/oauth-authorization-server": true, "/register": true,
+		"/keys": true, "/.well-known/openid-configuration": true, "/.well-known/oauth-authorization-server": true,
 		"/authorize": false, "/authorize/callback": false, "/end_session": false, "/": false, "/signin": false, "/consent": false,
 		"/account": false, "/continue": false, "/device": false, "/signout": false, "/static/style.css": false,
 	} {
@@ -476,4 +478,74 @@ func TestScopesSupportedAreServed(t *testing.T) {
 		}
 	}
 	w.want("a scope that isn't named", c.tokens(b, "scope", "openid phone").text("scope"), "openid")
+}
+
+// What the discovery document says is served is, and what it leaves out isn't.
+func TestMetadataAreTrue(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser()
+	_, err := w.db.Store.UpdateUser(w.Context(), store.UpdateUserParams{ID: b.id, Image: new("https://client.example/grace.png")})
+	w.ok(err)
+	d := w.discovery()
+	listed := func(member string) []string {
+		all, _ := d[member].([]any)
+		var texts []string
+		for _, value := range all {
+			texts = append(texts, value.(string))
+		}
+		slices.Sort(texts)
+		return texts
+	}
+	served := map[string][]string{}
+	for _, method := range []string{"none", "client_secret_basic", "client_secret_post", "private_key_jwt"} {
+		c := w.register(document{"token_endpoint_auth_method": method})
+		for member, r := range map[string]*request{
+			"token_endpoint_auth_methods_supported":         post("/oauth/token", "grant_type", "refresh_token", "refresh_token", "x"),
+			"introspection_endpoint_auth_methods_supported": post("/oauth/introspect", "token", "x"),
+			"revocation_endpoint_auth_methods_supported":    post("/revoke", "token", "x"),
+		} {
+			if w.send(c.as(r)).status != http.StatusUnauthorized {
+				served[member] = append(served[member], method)
+			}
+		}
+	}
+	for member, methods := range served {
+		slices.Sort(methods)
+		w.want(member, listed(member), methods)
+	}
+	c := w.register()
+	for _, grantType := range listed("grant_types_supported") {
+		if a := w.send(c.as(post("/oauth/token", "grant_type", grantType))); a.text("error") == "unsupported_grant_type" {
+			t.Errorf("%s: %s", grantType, a.raw)
+		}
+	}
+	for name, value := range d {
+		if address, ok := value.(string); ok && (strings.HasSuffix(name, "_endpoint") || name == "jwks_uri") {
+			if status := w.send(get(strings.TrimPrefix(address, w.issuer))).status; status == http.StatusNotFound {
+				t.Errorf("%s: there is nothing at %s", name, address)
+			}
+		}
+	}
+	tokens := c.tokens(b, "scope", "openid profile email")
+	claims := c.validate(tokens, "a nonce")
+	maps.Copy(claims, w.send(get("/userinfo").bearer(tokens.text("access_token"))).body)
+	for _, claim := range listed("claims_supported") {
+		if claims[claim] == nil {
+			t.Errorf("nothing says %s", claim)
+		}
+	}
+	for claim := range claims {
+		if !slices.Contains(listed("claims_supported"), claim) {
+			t.Errorf("claims_supported has no %s", claim)
+		}
+	}
+	for _, mode := range listed("response_modes_supported") {
+		got, _ := b.goOn(b.open(c.authorization("response_mode", mode))).response()
+		w.want("response_mode", got, mode)
+	}
+	for _, prompt := range listed("prompt_values_supported") {
+		if _, told := b.open(c.authorization("prompt", prompt)).response(); told.Get("error") == "invalid_request" {
+			t.Errorf("prompt %s: %s", prompt, told)
+		}
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,20 +25,22 @@ import (
 
 // server is a process that tests ask.
 type server struct {
-	issuer string
-	db     *storetest.DB
-	log    *output
-	stop   func() error
+	issuer  string
+	address string // where it listens
+	db      *storetest.DB
+	log     *output
+	stop    func() error
 }
 
 // shared is the one that nearly all tests ask.
 var shared *server
 
-// withNonces is another one, for the test that asks for it, which wants nonces in DPoP proofs (RFC 9449, section 8). It has a database of its
-// own: one that serves two issuers would have either tell clients of sign-outs.
-var withNonces = sync.OnceValues(func() (*server, error) {
+// another is one for the test that asks for it. It wants nonces in DPoP proofs (RFC 9449, section 8), and clients register themselves there,
+// for which it tells none on this machine of a sign-out. It has a database of its own: one that serves two issuers would have either tell
+// clients of sign-outs.
+var another = sync.OnceValues(func() (*server, error) {
 	s := &server{db: storetest.New(whole), log: shared.log}
-	return s, s.start("-dpop-nonces")
+	return s, s.start("-dpop-nonces", "-registration", "open", "-resources", servedResource)
 })
 
 // whole is all tests together.
@@ -67,15 +70,17 @@ func run(m *testing.M) (code int) {
 		return
 	}
 	whole.Cleanup(func() { os.RemoveAll(folder) })
-	program = filepath.Join(folder, "authserver")
-	build := exec.Command("go", "build", "-o", program, ".")
-	build.Dir = filepath.Join("..", "..", "examples", "authserver")
-	if said, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building authserver: %v\n%s", err, said)
-		return
+	if program = os.Getenv(programVariable); program == "" {
+		program = filepath.Join(folder, "authserver")
+		build := exec.Command("go", "build", "-o", program, ".")
+		build.Dir = filepath.Join("..", "..", "examples", "authserver")
+		if said, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "building authserver: %v\n%s", err, said)
+			return
+		}
 	}
 	shared = &server{db: storetest.New(whole), log: &output{}}
-	if err := shared.start("-registration", "open", "-resources", servedResource); err != nil {
+	if err := shared.start("-resources", servedResource); err != nil {
 		fmt.Fprintf(os.Stderr, "authserver: %v\n%s", err, shared.log)
 		return
 	}
@@ -99,8 +104,15 @@ const servedResource = "https://api.example"
 // started are the servers that are to be stopped.
 var started []*server
 
-// start starts the server.
+// start starts the server, behind a proxy if it is to have a fault.
 func (s *server) start(flags ...string) error {
+	if f, ok := faults[os.Getenv(faultVariable)]; ok {
+		var atFault http.Handler
+		proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { atFault.ServeHTTP(w, r) }))
+		whole.Cleanup(proxy.Close)
+		flags = append(flags, "-issuer", proxy.URL)
+		defer func() { atFault, s.issuer = f.serve(s.address), proxy.URL }()
+	}
 	key := func(c string) string { return base64.StdEncoding.EncodeToString([]byte(strings.Repeat(c, 32))) }
 	process := exec.Command(program, append([]string{"-addr", "127.0.0.1:0", "-behind-proxy", "-log-level", "error", "-drain", "0s"}, flags...)...)
 	process.Env = append(os.Environ(), "DATABASE_URL="+s.db.URL, "AUTHSERVER_SUCCESSOR_KEYS="+key("s"), "AUTHSERVER_KEY_ENCRYPTION_KEYS="+key("k"))
@@ -113,10 +125,12 @@ func (s *server) start(flags ...string) error {
 		return err
 	}
 	lines := bufio.NewScanner(said)
-	for s.issuer == "" && lines.Scan() {
-		s.issuer = regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindString(lines.Text())
+	for s.address == "" && lines.Scan() {
+		if m := regexp.MustCompile(`Serving (\S+) on (\S+)\.`).FindStringSubmatch(lines.Text()); m != nil {
+			s.issuer, s.address = m[1], "http://"+m[2]
+		}
 	}
-	if s.issuer == "" {
+	if s.address == "" {
 		return fmt.Errorf("it ends: %w", process.Wait())
 	}
 	read := make(chan struct{})
@@ -158,11 +172,12 @@ type wholeRun struct {
 	code     int
 }
 
-func (w *wholeRun) Helper()                           {}
-func (w *wholeRun) Name() string                      { return "clienttests" }
-func (w *wholeRun) Context() context.Context          { return w.ctx }
-func (w *wholeRun) Cleanup(f func())                  { w.cleanups = append(w.cleanups, f) }
-func (w *wholeRun) Failed() bool                      { return w.code != 0 }
+func (w *wholeRun) Helper()                  {}
+func (w *wholeRun) Name() string             { return "clienttests" }
+func (w *wholeRun) Context() context.Context { return w.ctx }
+func (w *wholeRun) Cleanup(f func())         { w.cleanups = append(w.cleanups, f) }
+func (w *wholeRun) Failed() bool             { return w.code != 0 && os.Getenv(faultVariable) == "" }
+
 func (w *wholeRun) Logf(format string, args ...any)   { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 func (w *wholeRun) Errorf(format string, args ...any) { w.code = 1; w.Logf(format, args...) }
 func (w *wholeRun) Fatalf(format string, args ...any) { w.Logf(format, args...); os.Exit(1) }

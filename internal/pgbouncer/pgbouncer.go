@@ -56,7 +56,12 @@ func Start(t testing.TB, address string, o Options) string {
 }
 
 // Tracks says whether the PgBouncer that is installed has track_extra_parameters: 1.20 has.
-func Tracks() bool {
+func Tracks() bool { return since(20) }
+
+// Keeps says whether the PgBouncer that is installed has max_prepared_statements: 1.21 has.
+func Keeps() bool { return since(21) }
+
+func since(release int) bool {
 	program, err := find()
 	if err != nil {
 		return false
@@ -66,7 +71,7 @@ func Tracks() bool {
 	if _, scan := fmt.Sscanf(string(out), "PgBouncer %d.%d", &major, &minor); err != nil || scan != nil {
 		return false
 	}
-	return major > 1 || minor >= 20
+	return major > 1 || minor >= release
 }
 
 func find() (string, error) {

@@ -37,14 +37,21 @@ func Queries(dir string) ([]Statement, error) {
 		}
 		args := map[string][]string{}
 		ast.Inspect(file, func(n ast.Node) bool {
-			// q.db.QueryRow(ctx, Name, arg.ClientID, ...)
+			// q.db.QueryRow(ctx, name, arg.ClientID, ...)
 			call, ok := n.(*ast.CallExpr)
 			if !ok || len(call.Args) < 2 {
 				return true
 			}
-			if query, ok := call.Args[1].(*ast.Ident); ok && ast.IsExported(query.Name) {
+			method, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			if on, ok := method.X.(*ast.SelectorExpr); !ok || on.Sel.Name != "db" {
+				return true
+			}
+			if query, ok := call.Args[1].(*ast.Ident); ok {
 				for _, a := range call.Args[2:] {
-					args[query.Name] = append(args[query.Name], lastWord(a))
+					args[strings.ToLower(query.Name)] = append(args[strings.ToLower(query.Name)], lastWord(a))
 				}
 			}
 			return true
@@ -65,7 +72,7 @@ func Queries(dir string) ([]Statement, error) {
 					return nil, fmt.Errorf("%s: %w", name, err)
 				}
 				if name, _, body := queryfile.Header(text); name != "" {
-					found = append(found, Statement{Name: name, Text: strings.TrimSpace(body), Args: args[name]})
+					found = append(found, Statement{Name: name, Text: strings.TrimSpace(body), Args: args[strings.ToLower(name)]})
 				}
 			}
 		}

@@ -29,9 +29,19 @@ type jwt struct {
 func (w *world) jwts(t *testing.T) []jwt {
 	w.Helper()
 	same := func(first, _ time.Time) time.Time { return first }
-	_, code := w.Grant()
-	redemption := w.RedeemParams(code)
-	redemption.AccessToken = nil
+	redemption := func(family time.Duration) jwt {
+		_, code := w.Grant()
+		p := w.RedeemParams(code)
+		p.AccessToken, p.FamilyLifetime = nil, family
+		return jwt{
+			name: "RedeemAuthorizationCode", id: p.AccessTokenID, gone: same,
+			again: func(q *store.Queries, withoutRow bool) (store.Outcome, *time.Time, error) {
+				p.AccessTokenWithoutRow = withoutRow
+				r, err := q.RedeemAuthorizationCode(w.Ctx, p)
+				return r.Outcome, r.AccessTokenExpiresAt, err
+			},
+		}
+	}
 	rotation, _ := w.RotateParams(w.Redeem().Refresh)
 	rotation.AccessToken = nil
 	device := w.forSubtest(t)
@@ -45,11 +55,7 @@ func (w *world) jwts(t *testing.T) []jwt {
 	assertion, _ := w.AssertionParams(fixture.Issuer, "ada", "a jti", w.NewExchanger())
 	assertion.AccessToken = nil
 	all := []jwt{
-		{name: "RedeemAuthorizationCode", id: redemption.AccessTokenID, gone: same, again: func(q *store.Queries, withoutRow bool) (store.Outcome, *time.Time, error) {
-			redemption.AccessTokenWithoutRow = withoutRow
-			r, err := q.RedeemAuthorizationCode(w.Ctx, redemption)
-			return r.Outcome, r.AccessTokenExpiresAt, err
-		}},
+		redemption(fixture.Long), redemption(3 * time.Minute), // the token ends with the family
 		{name: "RotateRefreshToken", id: rotation.AccessTokenID, gone: same, again: func(q *store.Queries, withoutRow bool) (store.Outcome, *time.Time, error) {
 			rotation.AccessTokenWithoutRow = withoutRow
 			r, err := q.RotateRefreshToken(w.Ctx, rotation)
@@ -360,4 +366,20 @@ func TestRepeatedRedemptionIsNotRaisedByARetry(t *testing.T) {
 	w.want("RedeemAuthorizationCode", again.Outcome, store.OutcomeRetried)
 	wantEqual(t, "access_token_expires_at", *again.AccessTokenExpiresAt, *first.AccessTokenExpiresAt)
 	wantEqual(t, "rows of access tokens", w.rowsOf("oauth_access_token", *first.AuthorizationID), 0) // what is gone doesn't come back
+}
+
+// A rotation that is repeated is answered when the first one's access token expires, which had no row, though the repetition is to have one and
+// asks for more.
+func TestRepeatedRotationKnowsWhenTheFirstTokenWithoutARowExpires(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	p, access := w.RotateParams(w.Redeem().Refresh)
+	rotatedWithoutRow(&p)
+	first, err := w.Q.RotateRefreshToken(w.Ctx, p)
+	w.OK(err)
+	p.AccessTokenWithoutRow, p.AccessToken, p.AccessTokenLifetime = false, new(fixture.Digest(access)), time.Hour
+	again, err := w.Q.RotateRefreshToken(w.Ctx, p)
+	w.OK(err)
+	w.want("RotateRefreshToken", again.Outcome, store.OutcomeRetried)
+	wantEqual(t, "access_token_expires_at", *again.AccessTokenExpiresAt, *first.AccessTokenExpiresAt)
 }

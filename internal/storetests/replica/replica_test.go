@@ -1,14 +1,19 @@
 package replica
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"maps"
 	"net/url"
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
@@ -69,6 +74,8 @@ func TestReplica(t *testing.T) {
 		{"a single statement that waits reads what was there before", singleStatement},
 		{"snapshots that are older than the answer aren't used", repeatableRead},
 		{"without a position the primary answers", withoutPosition},
+		{"callers share positions", sharedPositions},
+		{"a role with no rights but to read is enough", reader},
 		{"a server that never was a standby answers at once", neverAStandby},
 		{"a server of another database isn't read", anotherServer},
 		{"a standby that is away costs no answer", away},
@@ -265,6 +272,86 @@ func withoutPosition(p *pair) {
 	p.OK(err)
 	_, err = q.DeleteExpiredProofs(ctx, 10)
 	p.OK(err)
+}
+
+// statements counts what is sent.
+type statements struct{ n atomic.Int64 }
+
+func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	s.n.Add(1)
+	return ctx
+}
+
+func (s *statements) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// sharedPositions has many ask at once, each for a position of its own, of what was revoked just before.
+func sharedPositions(p *pair) {
+	const callers = 16
+	var counted statements
+	primary, err := db.Open(p.Ctx, p.primary.URL, db.Options{MaxConns: 4, Tracer: &counted})
+	p.OK(err)
+	p.Cleanup(primary.Close)
+	r, q := p.replica(p.standby.URL, primary, forever)
+	grants := make([]grant, callers)
+	for i := range grants {
+		grants[i] = p.grant()
+	}
+	p.caughtUp()
+	before := counted.n.Load()
+	var asked atomic.Int64
+	fixture.Together(fixture.Times(callers, func(i int) {
+		ask := func(want store.Outcome) {
+			at, err := r.Position(p.Ctx)
+			if err != nil {
+				p.Error(err)
+				return
+			}
+			row, err := q.IntrospectToken(db.After(p.Ctx, at), store.IntrospectTokenParams{Token: fixture.Digest(grants[i].Access), ClientAuthMethod: fixture.Server})
+			if err != nil || row.Outcome != want {
+				p.Errorf("%s, %v; want %s", row.Outcome, err, want)
+			}
+			asked.Add(1)
+		}
+		for range 20 {
+			ask(store.OutcomeActive)
+		}
+		if _, err := p.Q.RevokeAuthorization(p.Ctx, grants[i].Authorization); err != nil {
+			p.Error(err)
+			return
+		}
+		ask(store.OutcomeInactive)
+	})...)
+	p.Logf("%d introspections of %d callers took %d statements on the primary", asked.Load(), callers, counted.n.Load()-before)
+	if s := r.Stat(); s.ByStandby != asked.Load() || asked.Load() != 21*callers {
+		p.Errorf("%+v, want all of %d answered by the standby", s, asked.Load())
+	}
+}
+
+func reader(p *pair) {
+	p.Exec(`CREATE ROLE reader LOGIN PASSWORD 'reader'`)
+	p.Exec(`GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader`)
+	g := p.grant()
+	p.caughtUp()
+	as := func(raw string) string {
+		u, err := url.Parse(raw)
+		p.OK(err)
+		u.User = url.UserPassword("reader", "reader")
+		return u.String()
+	}
+	primary, err := db.Open(p.Ctx, as(p.primary.URL), db.Options{MaxConns: 2})
+	p.OK(err)
+	p.Cleanup(primary.Close)
+	r, q := p.replica(as(p.standby.URL), primary, forever)
+	at, err := r.Position(p.Ctx)
+	p.OK(err)
+	p.want(db.After(p.Ctx, at), "as a role that reads", q, g, store.OutcomeActive)
+	if s := r.Stat(); s != (db.ReplicaStat{ByStandby: 5}) {
+		p.Errorf("%+v, want all answered by the standby", s)
+	}
+	p.OK(db.Check(p.Ctx, r.Standby(), db.CheckOptions{Standby: true}))
+	if err := db.Check(p.Ctx, r.Standby(), db.CheckOptions{}); !errors.Is(err, db.ErrStandby) {
+		p.Errorf("a standby is ready to write: %v", err)
+	}
 }
 
 func neverAStandby(p *pair) {
