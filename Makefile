@@ -48,7 +48,7 @@ stop: ## stop the private PostgreSQL, and the one of the tests
 
 ##@ Work on it
 
-.PHONY: test race betterauth storm crash linear failover rounds schedules locks plans bench bench-quick bench-http generate routine sums review check format clean pgbouncer
+.PHONY: test race betterauth storm crash linear failover rounds schedules locks plans bench bench-quick bench-compare bench-http generate routine sums review check format clean pgbouncer
 test: ## run the tests, on the installed PostgreSQL; make test PG=18 on another one; make test LONG=1 for all of each
 	$(two-at-once)
 race: ## run all tests with the race detector
@@ -75,6 +75,9 @@ bench: ## compare with other ways to do the same and write docs/performance.md, 
 	go run -C bench . -write
 bench-quick: ## measure the main calls on little data, for benchstat, in two minutes
 	cd bench && go test -run '^$$' -bench . -benchtime 1000x -count $(or $(COUNT),3) -timeout 30m .
+bench-compare: ## say whether a change is faster, by benchstat: make bench-compare BASE=HEAD~3
+	@test -n "$(BASE)" || { echo "make bench-compare BASE=REV" >&2; exit 1; }
+	tools/bench-compare.sh $(BASE) $(COUNT)
 bench-http: ## compare authorization servers over HTTP, Ory Hydra among them, and write docs/http.md, in five minutes
 	go run -C bench/http . -write $(BENCHFLAGS)
 crash: ## kill PostgreSQL twenty times in the middle of grants, and judge what it recovers

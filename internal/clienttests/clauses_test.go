@@ -391,7 +391,7 @@ func TestCrossOriginRequests(t *testing.T) {
 	w := newWorld(t)
 	for path, wanted := range map[string]bool{
 		"/oauth/token": true, "/oauth/introspect": true, "/revoke": true, "/userinfo": true, "/par": true, "/device_authorization": true,
-		"/keys": true, "/.well-known/openid-configuration": true, "/.well-known/oauth-authorization-server": true, "/register": true,
+		"/keys": true, "/.well-known/openid-configuration": true, "/.well-known/oauth-authorization-server": true,
 		"/authorize": false, "/authorize/callback": false, "/end_session": false, "/": false, "/signin": false, "/consent": false,
 		"/account": false, "/continue": false, "/device": false, "/signout": false, "/static/style.css": false,
 	} {
