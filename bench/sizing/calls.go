@@ -23,8 +23,12 @@ type volume struct {
 
 // read is what has been written up to now, and what is there.
 func (p *place) read(ctx context.Context) (lsn string, v volume, err error) {
+	// A record of some bytes, so that there is one between any two positions, and it is on the disk.
+	if _, err := p.pool.Exec(ctx, `SELECT pg_logical_emit_message(true, 'sizing', '')`); err != nil {
+		return "", v, err
+	}
 	err = p.pool.QueryRow(ctx, `
-		SELECT pg_current_wal_insert_lsn()::text, sum(pg_relation_size(c.oid))::bigint, sum(pg_indexes_size(c.oid))::bigint
+		SELECT pg_current_wal_flush_lsn()::text, sum(pg_relation_size(c.oid))::bigint, sum(pg_indexes_size(c.oid))::bigint
 		FROM pg_class AS c
 		WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace`).Scan(&lsn, &v.table, &v.index)
 	return lsn, v, err
