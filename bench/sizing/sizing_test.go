@@ -20,7 +20,7 @@ func TestCallsAreMeasured(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := map[string]int{}
-	for _, row := range regexp.MustCompile(`(?m)^\| (.+?) \| (\d+) \| \d* \| \d* \|$`).FindAllStringSubmatch(text, -1) {
+	for _, row := range regexp.MustCompile(`(?m)^\| (.+?) \| (\d+) \|[ \d]+\|[ \d]+\|$`).FindAllStringSubmatch(text, -1) {
 		log[row[1]], _ = strconv.Atoi(row[2])
 	}
 	if len(log) != 9 {
