@@ -404,6 +404,8 @@ var tour = []visit{
 
 	{args: "import users - -format json -all", stdin: `{"id": "usr_new", "password_hash": "$argon2id$of-new"}`, says: "aken"},
 	{args: "import clients - -all", stdin: `{"client_id": "new", "redirect_uris": ["https://new.example/cb"], "client_secret": "of-ada-on-her-laptop"}`, says: "aken"},
+	{args: "import keycloak-clients - -pkce-optional -all", stdin: `{"clients": [{"clientId": "newest", "redirectUris": ["https://new.example/cb"], "secret": "of-ada-on-her-laptop"}]}`, says: "aken"},
+	{args: "import keycloak-users -", stdin: `{"users": [{"id": "usr_kc", "username": "kc"}]}`, says: "user name is left out"},
 	{args: "import hydra - -pkce-optional", stdin: `{"client_id": "newer", "redirect_uris": ["https://new.example/cb"]}`, says: "no secret"},
 	{args: "gc -retention 0", says: "oauth_client"},
 }
@@ -741,7 +743,7 @@ func TestOutsideACloneNoServerIsStarted(t *testing.T) {
 
 // needed is what a command asks for before it looks for a database.
 var needed = map[string][]string{
-	"client add": {"client.json"}, "import clients": {"client.json"}, "import hydra": {"client.json"}, "import users": {"client.json"}, "client reap": {"-unused-for", "1h"}, "grant list": {"-user", "x"},
+	"client add": {"client.json"}, "import clients": {"client.json"}, "import hydra": {"client.json"}, "import keycloak-clients": {"client.json"}, "import keycloak-users": {"client.json"}, "import users": {"client.json"}, "client reap": {"-unused-for", "1h"}, "grant list": {"-user", "x"},
 	"token show": {"client.json"}, "token revoke": {"client.json"},
 	"key add": {"jwk.json", "-private-uri", "x"}, "key rotate": {"-alg", "ES256", "-published-for", "1h"}, "key retire": {"x", "-published-for", "1h"},
 }

@@ -110,7 +110,7 @@ func problems(expr string, families map[string]map[string]bool) (found []string)
 				return nil
 			}
 			for _, m := range node.LabelMatchers {
-				if m.Name != labels.MetricName && !has[m.Name] && !slices.Contains(scraped, m.Name) {
+				if m.Name != "__name__" && !has[m.Name] && !slices.Contains(scraped, m.Name) {
 					found = append(found, fmt.Sprintf("%s has no label %s", node.Name, m.Name))
 				}
 				found = append(found, values(m)...)
