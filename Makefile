@@ -48,11 +48,14 @@ stop: ## stop the private PostgreSQL, and the one of the tests
 
 ##@ Work on it
 
-.PHONY: test race betterauth storm crash linear failover rounds schedules locks plans bench bench-quick bench-http generate routine sums review check format clean pgbouncer
+.PHONY: test race betterauth storm crash linear failover rounds schedules locks plans bench bench-quick bench-compare bench-http generate routine sums review check format clean pgbouncer
 test: ## run the tests, on the installed PostgreSQL; make test PG=18 on another one; make test LONG=1 for all of each
 	$(two-at-once)
 race: ## run all tests with the race detector
 	$(two-at-once)
+.PHONY: test-all sizing
+test-all: ## run the tests on each supported version of PostgreSQL, or on some: make test-all VERSIONS="16 17"
+	@for version in $(or $(VERSIONS),15 16 17 18); do echo "PostgreSQL $$version"; $(MAKE) --no-print-directory test PG=$$version || exit 1; done
 betterauth: ## run a better-auth server on the store's database; make betterauth NEWEST=1 takes what npm has today
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "betterauth: node and npm are needed" >&2; exit 1; }
 	$(if $(NEWEST),npm update --prefix internal/storetests/betterauth/testdata/server)
@@ -73,8 +76,13 @@ plans: ## explain and measure every query on a million rows, which takes some mi
 	cd internal/plan && go test -run '^TestPlans$$' -count=1 -timeout 60m -size 1000000
 bench: ## compare with other ways to do the same and write docs/performance.md, in about 40 minutes
 	go run -C bench . -write
+sizing: ## measure how much the calls write and how large the tables become, and write docs/sizing.md, in 10 minutes
+	go run -C bench ./sizing -write ../docs/sizing.md $(SIZINGFLAGS)
 bench-quick: ## measure the main calls on little data, for benchstat, in two minutes
 	cd bench && go test -run '^$$' -bench . -benchtime 1000x -count $(or $(COUNT),3) -timeout 30m .
+bench-compare: ## say whether a change is faster, by benchstat: make bench-compare BASE=HEAD~3
+	@test -n "$(BASE)" || { echo "make bench-compare BASE=REV" >&2; exit 1; }
+	tools/bench-compare.sh $(BASE) $(COUNT)
 bench-http: ## compare authorization servers over HTTP, Ory Hydra among them, and write docs/http.md, in five minutes
 	go run -C bench/http . -write $(BENCHFLAGS)
 crash: ## kill PostgreSQL twenty times in the middle of grants, and judge what it recovers

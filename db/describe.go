@@ -78,31 +78,31 @@ var (
 // conditions are what the SQLSTATEs mean that a call of package store, or a connection, may well end in.
 var conditions = map[string]string{
 	"08000": "connection exception", "08003": "connection does not exist", "08006": "connection failure", "08P01": "protocol violation",
-	"0A000":              "feature not supported",
-	"23001":              "restricted by a foreign key",
-	notNullViolation:     "not-null constraint violated",
-	foreignKeyViolation:  "foreign key violated",
-	uniqueViolation:      "unique constraint violated",
-	checkViolation:       "check constraint violated",
-	"23P01":              "exclusion constraint violated",
-	"25001":              "a transaction is open",
-	"25006":              "read-only transaction",
-	"25P02":              "the transaction is aborted",
-	idleInTransaction:    "terminated: idle in a transaction for too long",
-	transactionTimeout:   "terminated: the transaction took too long",
-	"28000":              "role or address not authorized",
-	"28P01":              "wrong password",
-	"3D000":              "no such database",
-	serializationFailure: "serialization failure",
-	"40002":              "integrity constraint violated at the end of the transaction",
-	"40003":              "unknown whether the statement was completed",
-	deadlockDetected:     "deadlock detected",
-	"42501":              "permission denied",
-	"42703":              "undefined column",
-	"42804":              "datatype mismatch",
-	"42883":              "undefined function",
-	"42P01":              "undefined table",
-	"53000":              "insufficient resources", "53100": "disk full", "53200": "out of memory",
+	"0A000":               "feature not supported",
+	"23001":               "restricted by a foreign key",
+	notNullViolation:      "not-null constraint violated",
+	foreignKeyViolation:   "foreign key violated",
+	uniqueViolation:       "unique constraint violated",
+	checkViolation:        "check constraint violated",
+	"23P01":               "exclusion constraint violated",
+	"25001":               "a transaction is open",
+	"25006":               "read-only transaction",
+	"25P02":               "the transaction is aborted",
+	idleInTransaction:     "terminated: idle in a transaction for too long",
+	transactionTimeout:    "terminated: the transaction took too long",
+	"28000":               "role or address not authorized",
+	"28P01":               "wrong password",
+	"3D000":               "no such database",
+	serializationFailure:  "serialization failure",
+	"40002":               "integrity constraint violated at the end of the transaction",
+	"40003":               "unknown whether the statement was completed",
+	deadlockDetected:      "deadlock detected",
+	insufficientPrivilege: "permission denied",
+	"42703":               "undefined column",
+	"42804":               "datatype mismatch",
+	"42883":               "undefined function",
+	undefinedTable:        "undefined table",
+	"53000":               "insufficient resources", "53100": "disk full", "53200": "out of memory",
 	tooManyConnections: "too many connections",
 	"55000":            "object not in the required state",
 	"55006":            "object in use",
@@ -143,6 +143,15 @@ var parameters = sync.OnceValue(func() map[string]bool {
 	return names
 })
 
+// calls are the names of all calls of package store.
+var calls = sync.OnceValue(func() map[string]bool {
+	names := map[string]bool{}
+	for call := range reflect.TypeFor[store.Querier]().Methods() {
+		names[call.Name] = true
+	}
+	return names
+})
+
 // call is the beginning of an error of package store, which names the call.
 func call(err error) string {
 	rest, found := strings.CutPrefix(err.Error(), "query ")
@@ -159,7 +168,7 @@ func call(err error) string {
 // plain are errors whose texts are the same always.
 var plain = []error{
 	context.Canceled, context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, os.ErrDeadlineExceeded,
-	pgx.ErrNoRows, pgx.ErrTooManyRows, pgx.ErrTxClosed, pgx.ErrTxCommitRollback, ErrCommitUnknown, errNoCopy, token.ErrRaw, token.ErrDigest,
+	pgx.ErrNoRows, pgx.ErrTooManyRows, pgx.ErrTxClosed, pgx.ErrTxCommitRollback, ErrCommitUnknown, ErrStandby, ErrSchema, ErrPrivileges, errNoCopy, token.ErrRaw, token.ErrDigest,
 }
 
 // plainTexts are those of errors that pgx and its pool don't export.

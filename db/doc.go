@@ -55,6 +55,11 @@
 // A [Replica] has standbys answer introspections, once they have replayed the log up to a [Position] that the caller names. The primary
 // answers where none is named, where no standby gets there in time, and all other calls. docs/replicas.md says what holds.
 //
+// # Monitoring
+//
+// [Observe] tells metrics and logs what each call has come to; [Security] says which outcomes are signs of attacks. [ReadBacklog] says what
+// is left to do for the background work, and [Check] whether a server is ready. docs/monitoring.md puts them together.
+//
 // # Background work
 //
 // A [Collector] deletes what has expired or was ended. A [LogoutWorker] tells clients that a session is over (OpenID Connect

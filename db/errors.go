@@ -35,6 +35,9 @@ const (
 	idleSession          = "57P05"
 	transactionTimeout   = "25P04"
 	invalidParameter     = "22023"
+	undefinedTable       = "42P01"
+
+	insufficientPrivilege = "42501"
 )
 
 // IsNotFound reports whether a call that returns one row has found none.

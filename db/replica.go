@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +23,9 @@ const DefaultReplicaWait = 200 * time.Millisecond
 
 // replicaPause is for how long a [Replica] doesn't use a standby that has failed, and doesn't wait for one that was behind.
 const replicaPause = time.Second
+
+// positionTimeout is how long it may take to ask for a position that several callers wait for.
+const positionTimeout = 5 * time.Second
 
 // Position is a place in the write-ahead log of a primary: everything that was committed before it was taken lies before it. The zero
 // value is no position. Positions can be stored as text, but somewhere clients can't change them: an earlier position asks for less.
@@ -68,14 +72,35 @@ func ParsePosition(text string) (Position, error) {
 // CurrentPosition asks a primary how far its log goes. Take it after the call that has to be seen has returned, or its transaction was
 // committed: what is taken earlier lies before the commit, and a standby that has reached it may not have the write. It fails on a standby.
 func CurrentPosition(ctx context.Context, primary *pgxpool.Pool) (Position, error) {
-	var timeline, lsn int64
+	var timeline, lsn, page, segment int64
 	err := primary.QueryRow(ctx, `
-		SELECT `+timelineOfPrimary+`, (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::int8
-	`).Scan(&timeline, &lsn)
+		SELECT `+timelineOfPrimary+`, (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::int8,
+			current_setting('wal_block_size')::int8, pg_size_bytes(current_setting('wal_segment_size'))
+	`).Scan(&timeline, &lsn, &page, &segment)
 	if err != nil {
 		return Position{}, fmt.Errorf("db: current position: %w", err)
 	}
-	return Position{timeline: uint32(timeline), lsn: uint64(lsn)}, nil
+	return Position{timeline: uint32(timeline), lsn: uint64(endOfRecord(lsn, page, segment))}, nil
+}
+
+// The lengths of the headers of the first page of a segment, and of other pages.
+const (
+	longHeader  = 40
+	shortHeader = 24
+)
+
+// endOfRecord is where the last record ends, if the next one begins at lsn. That is the same, but for the first one of a page: it begins after
+// the header. A standby of an idle primary never gets past the header, as there is nothing.
+//
+// More than a header after the beginning of a page may be the rest of a record.
+func endOfRecord(lsn, page, segment int64) int64 {
+	switch {
+	case lsn%segment == longHeader:
+		return lsn - longHeader
+	case lsn%page == shortHeader && lsn%segment != shortHeader:
+		return lsn - shortHeader
+	}
+	return lsn
 }
 
 // timelineOfPrimary is what the primary writes to. The control file would say it too, but only some time after a promotion.
@@ -100,7 +125,7 @@ type positionKey struct{}
 // After returns a context whose introspections see everything that lies before a position, wherever a [Replica] sends them. Given several
 // positions, they see what lies before all of them.
 //
-// The primary answers if the position is zero, so the error of [CurrentPosition] need not be looked at, and if the positions are of
+// The primary answers if the position is zero, so the error of [Replica.Position] need not be looked at, and if the positions are of
 // different timelines.
 func After(ctx context.Context, at Position) context.Context {
 	if had, ok := ctx.Value(positionKey{}).(Position); ok {
@@ -130,7 +155,7 @@ var introspections = map[string]bool{
 //
 //	queries := store.New(replica)
 //
-//	at, _ := db.CurrentPosition(ctx, primary)
+//	at, _ := replica.Position(ctx) // no position on an error, and then the primary answers
 //	row, err := queries.IntrospectToken(db.After(ctx, at), params) // sees what was revoked before it was asked
 //
 // docs/replicas.md says which position to take, and what holds.
@@ -140,6 +165,8 @@ type Replica struct {
 
 	failed, behind atomic.Int64 // until when, in nanoseconds since began, a standby isn't used, or not waited for
 	began          time.Time
+
+	latest positions
 
 	byStandby, without, late, errors atomic.Int64
 	lastError                        atomic.Pointer[error]
@@ -184,7 +211,10 @@ func OpenReplica(ctx context.Context, connString string, primary *pgxpool.Pool, 
 	if err != nil {
 		return nil, fmt.Errorf("db: open replica: %w", err)
 	}
-	return &Replica{primary: primary, standby: standby, wait: cmp.Or(opts.ReplicaWait, DefaultReplicaWait), began: time.Now()}, nil
+	r := &Replica{primary: primary, standby: standby, wait: cmp.Or(opts.ReplicaWait, DefaultReplicaWait), began: time.Now()}
+	r.latest.read = func(ctx context.Context) (Position, error) { return CurrentPosition(ctx, primary) }
+	r.latest.ctx, r.latest.close = context.WithCancel(context.Background())
+	return r, nil
 }
 
 var errNoCopy = errors.New("db: the server is no copy of the primary, or the role finds other tables there")
@@ -214,7 +244,68 @@ func (c *copied) read(ctx context.Context, on interface {
 }
 
 // Close closes the connections to the standbys. Those to the primary stay open.
-func (r *Replica) Close() { r.standby.Close() }
+func (r *Replica) Close() {
+	r.latest.close()
+	r.standby.Close()
+}
+
+// Position is [CurrentPosition] on the primary, for the introspection that is to be made next: whatever was acknowledged before the call of
+// Position lies before it. Callers who come while one is being asked for share the next one, so however many introspections there are, the
+// primary is asked for one position at a time.
+func (r *Replica) Position(ctx context.Context) (Position, error) { return r.latest.next(ctx) }
+
+// positions has callers share positions that began to be read after they came.
+type positions struct {
+	read  func(context.Context) (Position, error)
+	ctx   context.Context
+	close context.CancelFunc
+
+	mu      sync.Mutex
+	running bool
+	coming  *comingPosition // isn't being read yet
+}
+
+type comingPosition struct {
+	done chan struct{}
+	at   Position
+	err  error
+}
+
+func (p *positions) next(ctx context.Context) (Position, error) {
+	p.mu.Lock()
+	if p.coming == nil {
+		p.coming = &comingPosition{done: make(chan struct{})}
+	}
+	coming := p.coming
+	if !p.running {
+		p.running = true
+		go p.run()
+	}
+	p.mu.Unlock()
+	select {
+	case <-coming.done:
+		return coming.at, coming.err
+	case <-ctx.Done():
+		return Position{}, ctx.Err()
+	}
+}
+
+// run reads positions as long as somebody waits for one.
+func (p *positions) run() {
+	for {
+		p.mu.Lock()
+		coming := p.coming
+		p.coming, p.running = nil, coming != nil
+		p.mu.Unlock()
+		if coming == nil {
+			return
+		}
+		ctx, cancel := context.WithTimeout(p.ctx, positionTimeout)
+		coming.at, coming.err = p.read(ctx)
+		cancel()
+		close(coming.done)
+	}
+}
 
 // Standby is the pool of connections to the standbys, for its statistics.
 func (r *Replica) Standby() *pgxpool.Pool { return r.standby }
@@ -296,7 +387,11 @@ func (r *Replica) read(w *replicaRow, dest []any) (reached bool, err error) {
 		return false, *last
 	}
 	patient := int64(now) >= r.behind.Load()
-	ctx, cancel := context.WithTimeout(w.ctx, r.wait)
+	wait := r.wait
+	if ends, ok := w.ctx.Deadline(); ok {
+		wait = min(wait, time.Until(ends)/2) // the rest is for the primary
+	}
+	ctx, cancel := context.WithTimeout(w.ctx, wait)
 	defer cancel()
 	ends, _ := ctx.Deadline()
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/oauthdb/oauthdb/store"
 )
@@ -67,9 +69,82 @@ func TestStandbysAnswerIntrospectionsAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestPositionsAreWhereARecordEnds(t *testing.T) {
+	t.Parallel()
+	const page, segment = 8 << 10, 16 << 20
+	for lsn, want := range map[int64]int64{
+		5*segment + 40:          5 * segment,
+		5*segment + 24:          5*segment + 24, // inside of the header, where nothing is
+		5*segment + 48:          5*segment + 48,
+		5*segment + page + 24:   5*segment + page,
+		5*segment + page + 32:   5*segment + page + 32, // after the rest of a record
+		5*segment + page + 40:   5*segment + page + 40,
+		5*segment + page + 1024: 5*segment + page + 1024,
+	} {
+		if got := endOfRecord(lsn, page, segment); got != want {
+			t.Errorf("%X: %X, want %X", lsn, got, want)
+		}
+	}
+}
+
 func TestAReplicaNeedsAWait(t *testing.T) {
 	t.Parallel()
 	if _, err := OpenReplica(t.Context(), "", nil, Options{ReplicaWait: -1}); err == nil {
 		t.Error("a negative wait is taken")
 	}
+}
+
+// A position that was begun before somebody came may lie before what they have to see.
+func TestPositionsAreSharedByThoseWhoCameBefore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var reads uint64
+		p := positions{ctx: t.Context(), read: func(ctx context.Context) (Position, error) {
+			reads++
+			at := Position{1, reads}
+			time.Sleep(time.Second)
+			return at, ctx.Err()
+		}}
+		var first, rest, last []Position
+		ask := func(got *[]Position) {
+			go func() {
+				at, err := p.next(t.Context())
+				if err != nil {
+					t.Error(err)
+				}
+				*got = append(*got, at)
+			}()
+			synctest.Wait()
+		}
+		ask(&first)
+		for range 50 {
+			ask(&rest)
+		}
+		impatient, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if at, err := p.next(impatient); err == nil || !at.IsZero() {
+			t.Errorf("%v, %v for somebody who doesn't wait", at, err)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		ask(&last) // while the second is read
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if len(first) != 1 || first[0].lsn != 1 {
+			t.Errorf("the first has %v", first)
+		}
+		for _, at := range rest {
+			if len(rest) != 50 || at.lsn != 2 {
+				t.Fatalf("those who came meanwhile have %v", rest)
+			}
+		}
+		if len(last) != 1 || last[0].lsn != 3 || reads != 3 || p.running {
+			t.Errorf("the last has %v after %d", last, reads)
+		}
+		ask(&last)
+		time.Sleep(2 * time.Second)
+		if len(last) != 2 || last[1].lsn != 4 {
+			t.Errorf("who comes when nobody waits has %v", last)
+		}
+	})
 }

@@ -632,7 +632,7 @@ CASE
 END),
     CONSTRAINT oauth_authorization_revoked_for_reason CHECK (((revoked_at IS NULL) = (revoked_reason IS NULL)))
 )
-WITH (fillfactor='80');
+WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.05');
 
 COMMENT ON TABLE public.oauth_authorization IS 'One decision of a user about a client, from the request to the last token that descends from it: the family. Liveness is derived (is_live).';
 
@@ -970,7 +970,8 @@ CREATE TABLE public.oauth_access_token (
     subject_token_id public.access_token_id,
     may_act public.stored_object,
     CONSTRAINT oauth_access_token_is_of_a_family_or_of_the_client CHECK ((((user_id IS NULL) = (authorization_id IS NULL)) AND ((authorization_id IS NOT NULL) OR (client_epoch IS NOT NULL))))
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.05');
 
 COMMENT ON TABLE public.oauth_access_token IS 'Access tokens (RFC 6749, section 1.4), opaque or JWT.';
 
@@ -2517,7 +2518,7 @@ CREATE TABLE public.oauth_refresh_token (
     rotation_replay_expires_at timestamp with time zone,
     CONSTRAINT oauth_refresh_token_rotated_is_revoked CHECK ((((successor IS NULL) = (successor_id IS NULL)) AND ((successor IS NULL) OR (revoked IS NOT NULL))))
 )
-WITH (fillfactor='80');
+WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.05');
 
 COMMENT ON TABLE public.oauth_refresh_token IS 'Refresh tokens (RFC 6749, section 1.5). Spent ones are kept, so that reuse is recognised.';
 

@@ -112,6 +112,7 @@
 //   - It makes a JWT before the code is redeemed, so one for a client with pairwise subjects has no sub until it is refreshed.
 //   - It refuses a refresh where the client has lost one of the granted scopes, and doesn't narrow scopes.
 //   - Revocation ends the whole grant, also by an access token.
+//   - It takes a secret only in the way that is registered, the Authorization header if none is. The database takes it in either.
 //   - It takes no assertion whose iat or nbf lies in the future, not even by a second: the clocks of clients may be behind, but not ahead.
 //   - It says whether a code was issued to the client only after it has treated a used one as replayed. Here a replay is judged by
 //     RedeemAuthorizationCode, so another client's attempt ends nothing.

@@ -9,6 +9,7 @@ require (
 	github.com/oauthdb/oauthdb v0.1.0
 	github.com/oauthdb/oauthdb/storetest v0.1.0
 	github.com/ory/fosite v0.49.0
+	golang.org/x/oauth2 v0.38.0
 )
 
 require (
@@ -78,7 +79,6 @@ require (
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/mod v0.42.0 // indirect
 	golang.org/x/net v0.62.0 // indirect
-	golang.org/x/oauth2 v0.36.0 // indirect
 	golang.org/x/sync v0.25.0 // indirect
 	golang.org/x/sys v0.50.0 // indirect
 	golang.org/x/text v0.44.0 // indirect

@@ -172,7 +172,7 @@ func (c *client) keySet(ctx context.Context) (*jose.JSONWebKeySet, error) {
 			return nil, errors.New("the client's jwks can't be read")
 		}
 		return set, nil
-	case c.row.JWKSURI != nil && c.opts.JWKS != nil:
+	case c.row.JWKSURI != nil:
 		return c.opts.JWKS(ctx, *c.row.JWKSURI)
 	default:
 		return nil, errors.New("the client has no keys")

@@ -138,7 +138,7 @@
 //
 // The library sends no logout tokens (OpenID Connect Back-Channel Logout 1.0). db.LogoutWorker finds who has to be told;
 // sign its tokens with [Storage.SigningKeyFor], and set BackChannelLogoutSupported and BackChannelLogoutSessionSupported in op.Config.
-// examples/authserver has the whole of it in logout.go.
+// examples/authserver has the whole of it in logout.go. Where clients register themselves, send the tokens by [PublicClient].
 //
 // # Resource servers
 //
@@ -164,8 +164,9 @@
 //
 // # What is not served
 //
-// The implicit and hybrid flows (OAuth 2.1, section 10), request objects, the registration and claims parameters, and software statements. A
-// request that needs one of them is refused, but for claims, which are voluntary, and software statements, which are kept and not believed.
+// The implicit and hybrid flows (OAuth 2.1, section 10), request objects, the registration parameter, and software statements. A request
+// that needs one of them is refused, but for software statements, which are kept and not believed. Of the claims parameter the sub and acr of the
+// ID token are followed ([Request]); other claims are voluntary, and come by scopes.
 //
 // # What it must not do
 //

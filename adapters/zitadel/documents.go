@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -26,20 +27,22 @@ const (
 	staleIfError = time.Hour
 )
 
-// documentURL is a client_id that is the URL of a metadata document: https, with a path, and nothing that another URL could be taken for. The
-// store has the same rule.
+// The rules of the store for a client_id that is the URL of a metadata document: https, with a path, and nothing that another URL could be taken
+// for.
+var (
+	isDocumentURL = regexp.MustCompile(`^https://[^/?#@\s\v]+/[^#\s\v]*$`)
+	hasDotSegment = regexp.MustCompile(`(?i)/([.]|%2e){1,2}([/?]|$)`)
+)
+
+const maxDocumentURL = 2048 // bytes
+
+// documentURL is a client_id that is the URL of a metadata document. What isn't one is fetched by nobody.
 func documentURL(clientID string) (*url.URL, bool) {
-	u, err := url.Parse(clientID)
-	if err != nil || u.Scheme != "https" || !strings.HasPrefix(clientID, "https://") || u.Hostname() == "" || u.User != nil || u.Path == "" ||
-		strings.Contains(clientID, "#") || !storable(clientID) {
+	if len(clientID) > maxDocumentURL || !isDocumentURL.MatchString(clientID) || hasDotSegment.MatchString(clientID) || !storable(clientID) {
 		return nil, false
 	}
-	for segment := range strings.SplitSeq(u.Path, "/") {
-		if segment == "." || segment == ".." {
-			return nil, false
-		}
-	}
-	return u, true
+	u, err := url.Parse(clientID)
+	return u, err == nil && u.Hostname() != "" && u.User == nil
 }
 
 // know fetches the metadata document of the client that a request names by its URL, unless what is stored of it is fresh

@@ -231,7 +231,7 @@ func TestDocumentIsRefused(t *testing.T) {
 	for _, id := range []string{
 		strings.Replace(site.URL, "https:", "http:", 1) + "/client.json", site.URL, site.URL + "/../client.json", site.URL + "/%2e%2e/client.json",
 		site.URL + "/client.json#x", strings.Replace(site.URL, "https://", "https://a@", 1) + "/client.json", "HTTPS" + strings.TrimPrefix(site.URL, "https") + "/client.json",
-		site.URL + "/client\x00.json",
+		site.URL + "/client\x00.json", site.URL + "/client .json",
 	} {
 		registered{world: w, id: id, redirectURI: redirectURI}.wantServed(id, false)
 	}

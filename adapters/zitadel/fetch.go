@@ -26,9 +26,10 @@ type fetched struct {
 
 var errNotFetched = errors.New("what the client publishes can't be fetched")
 
-// publicClient connects to addresses that are everybody's, at the port of https. The address is looked at when the connection is made, so a
-// name that resolves to another one the second time is no way around it.
-func publicClient() *http.Client {
+// PublicClient returns a client that connects to addresses that are everybody's, at the port of https, and to none inside of the server's own
+// network. The address is looked at when the connection is made, so a name that resolves to another one the second time is no way around it. It is
+// what Options.HTTPClient is by default; use it for whatever else is sent to where clients say that have registered themselves.
+func PublicClient() *http.Client {
 	guard := ssrf.New(ssrf.WithPorts(443))
 	dialer := &net.Dialer{Timeout: fetchTimeout, Control: guard.Safe}
 	return &http.Client{Transport: &http.Transport{
@@ -45,7 +46,7 @@ type fetcher struct {
 
 func newFetcher(client *http.Client) fetcher {
 	if client == nil {
-		client = publicClient()
+		client = PublicClient()
 	}
 	bounded := *client
 	bounded.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

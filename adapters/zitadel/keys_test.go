@@ -271,3 +271,30 @@ func TestKeyOfAnotherServerIsPublishedAndNotUsed(t *testing.T) {
 		t.Errorf("published: %v", ids)
 	}
 }
+
+// `oauthdb key rotate` retires the keys that sign and stores none, because it can't encrypt one: servers make a new one, and but one.
+func TestServersMakeANewKeyOnceTheirsIsRetired(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.register()
+	old := c.login(c.oauth2()).Extra("id_token").(string)
+	_, err := w.q.RetireSigningKey(w.ctx, store.RetireSigningKeyParams{ID: store.SigningKeyID(kid(t, old)), Lifetime: time.Hour})
+	w.ok(err)
+	servers := make([]*zitadel.Storage, 4)
+	for i := range servers {
+		servers[i], _ = w.newServer(w.db.Pool)
+	}
+	ids := inParallel(len(servers), func(i int) string {
+		key, err := servers[i].SigningKey(w.ctx)
+		if err != nil {
+			return err.Error()
+		}
+		return key.ID()
+	})
+	if slices.Sort(ids); ids[0] != ids[len(ids)-1] || ids[0] == kid(t, old) {
+		t.Errorf("the servers sign with %v, after %s was retired", ids, kid(t, old))
+	}
+	if !c.verifies(w.published(), old) {
+		t.Error("what the retired key has signed isn't verified any more")
+	}
+}

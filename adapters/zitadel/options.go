@@ -107,8 +107,8 @@ type Options struct {
 	// one that comes with a pushed request for that endpoint (RFC 9126, section 2).
 	AssertionsForIssuerAlone bool
 
-	// JWKS, if set, fetches the keys of a client that publishes them at its jwks_uri. The fetcher has to refuse addresses inside
-	// of its own network, and should cache. Nil: such clients can't authenticate by their keys.
+	// JWKS, if set, fetches the keys of a client that publishes them at its jwks_uri. It has to refuse addresses inside of its own network, and
+	// should cache. Nil: HTTPClient fetches them, from https URLs, and they are used for as long as the answer may be cached, 10 minutes at most.
 	JWKS func(ctx context.Context, uri string) (*jose.JSONWebKeySet, error)
 
 	// SigningAlgorithm signs ID tokens and JWT access tokens: ES256 or RS256. ID tokens of a client that has registered the other one
@@ -151,7 +151,7 @@ type Options struct {
 	ClientDocuments *ClientDocuments
 	// SelfRegistered is what clients may be that register themselves or have a metadata document.
 	SelfRegistered SelfRegistered
-	// HTTPClient fetches what clients publish: metadata documents and sector identifiers. No redirect is followed. Nil: a client that connects to
+	// HTTPClient fetches what clients publish: metadata documents, keys and sector identifiers. No redirect is followed. Nil: a client that connects to
 	// public addresses alone, at port 443. One of your own has to take care of that itself.
 	HTTPClient *http.Client
 

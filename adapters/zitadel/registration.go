@@ -283,7 +283,7 @@ func (p *Provider) admit(ctx context.Context, m *registration.Metadata) error {
 	if m.Scopes == nil && opts.SelfRegistered.Scopes != nil {
 		m.Scopes = scopes
 	}
-	switch method := deref(m.TokenEndpointAuthMethod); method {
+	switch deref(m.TokenEndpointAuthMethod) {
 	case "", string(oidc.AuthMethodBasic), string(oidc.AuthMethodNone):
 	case string(oidc.AuthMethodPost):
 		if !p.AuthMethodPostSupported() {
@@ -293,15 +293,9 @@ func (p *Provider) admit(ctx context.Context, m *registration.Metadata) error {
 		if !p.AuthMethodPrivateKeyJWTSupported() {
 			return refuse("token_endpoint_auth_method", "is not served")
 		}
-		if m.JWKSURI != nil && opts.JWKS == nil {
-			return refuse("jwks_uri", "is not served: state jwks")
-		}
 	case methodTLS, methodSelfSignedTLS:
 		if opts.ClientCertificate == nil {
 			return refuse("token_endpoint_auth_method", "is not served")
-		}
-		if method == methodSelfSignedTLS && m.JWKSURI != nil && opts.JWKS == nil {
-			return refuse("jwks_uri", "is not served: state jwks")
 		}
 	default:
 		return refuse("token_endpoint_auth_method", "is not served")

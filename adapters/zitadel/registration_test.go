@@ -171,7 +171,6 @@ func TestRegistrationIsRefused(t *testing.T) {
 		"what the server doesn't know now": {with("client_name", "fault"), "server_error"},
 		"a page that isn't one":            {with("logo_uri", "javascript:alert(1)"), "invalid_client_metadata"},
 		"keys that aren't to be seen":      {with("jwks", map[string]any{"keys": []any{map[string]any{"d": "x"}}}), "invalid_client_metadata"},
-		"keys behind a URL, not served":    {map[string]any{"redirect_uris": []string{redirectURI}, "token_endpoint_auth_method": "private_key_jwt", "jwks_uri": "https://a.example/"}, "invalid_client_metadata"},
 	} {
 		status := http.StatusBadRequest
 		if attempt.code == "server_error" {

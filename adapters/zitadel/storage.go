@@ -65,7 +65,15 @@ func New(db DB, opts Options) (*Storage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Storage{nonces: nonces, db: db, store: store.New(db), opts: opts, successors: successors, sealer: sealer, fetcher: newFetcher(opts.HTTPClient)}, nil
+	s := &Storage{nonces: nonces, db: db, store: store.New(db), opts: opts, successors: successors, sealer: sealer, fetcher: newFetcher(opts.HTTPClient)}
+	if s.opts.JWKS == nil {
+		published, err := newPublished(s.fetch)
+		if err != nil {
+			return nil, err
+		}
+		s.opts.JWKS = published.keys
+	}
+	return s, nil
 }
 
 // Health says whether the database answers.

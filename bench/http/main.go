@@ -78,6 +78,6 @@ type options struct {
 
 func defaults() options {
 	return options{
-		servers: names(), works: works, workers: []int{1, 16}, duration: time.Second, rounds: 3, races: 3, codes: 240,
+		servers: names(), works: works, workers: []int{1, 16}, duration: 800 * time.Millisecond, rounds: 3, races: 3, codes: 240,
 	}
 }

@@ -47,11 +47,18 @@ func between(races []race, of func(race) int) string {
 	return fmt.Sprint(seen[0])
 }
 
+func plural(workers int) string {
+	if workers == 1 {
+		return "1 worker"
+	}
+	return fmt.Sprintf("%d workers", workers)
+}
+
 // markdown is the tables.
 func (r *results) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n", r.environment)
-	fmt.Fprintf(&b, "Medians of %d measurements of %s each (a code exchange: of %d codes, with fewer workers of fewer).\n", r.rounds, r.duration, r.codes)
+	fmt.Fprintf(&b, "Medians of measurements of %s each (of a code exchange: of %d codes, with fewer workers of fewer); there were %d.\n", r.duration, r.codes, r.rounds)
 	for _, c := range contestants {
 		if slices.Contains(r.servers, c.name) {
 			fmt.Fprintf(&b, "\n- **%s**: %s", c.name, c.describe)
@@ -62,7 +69,7 @@ func (r *results) markdown() string {
 		raced := len(r.races[cell{server: r.servers[0], work: work}]) > 0
 		fmt.Fprintf(&b, "\n### %s\n\n| server |", work)
 		for _, workers := range r.workers {
-			fmt.Fprintf(&b, " %d workers: a second | p50 | p99 |", workers)
+			fmt.Fprintf(&b, " %s: a second | p50 | p99 |", plural(workers))
 		}
 		b.WriteString(" statements | server CPU | database CPU |")
 		if raced {
@@ -102,7 +109,7 @@ func (r *results) ratios() string {
 		if !slices.Contains(r.servers, other) || r.servers[0] == other {
 			continue
 		}
-		fmt.Fprintf(&b, "\n### Times the rate of %s, %d workers\n\n| server |", other, workers)
+		fmt.Fprintf(&b, "\n### Times the rate of %s, %s\n\n| server |", other, plural(workers))
 		for _, work := range r.works {
 			fmt.Fprintf(&b, " %s |", work)
 		}

@@ -297,11 +297,21 @@ func (r *results) measure(ctx context.Context, c *contestant, work string, worke
 	if err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
-	duration := r.duration
+	duration, warm := r.duration, do
 	if work == redeem {
-		duration = time.Minute // until the codes are used
-	} else if _, err := drive(ctx, do, workers, duration/5); err != nil { // to warm up
-		return err
+		duration, warm = time.Minute, nil // until the codes are used
+	}
+	if len(r.cells[cell{c.name, work, workers}]) == 0 { // PostgreSQL plans a statement anew the first five times on a connection
+		if warm, err = c.prepare(ctx, work, workers, 8*workers); err != nil {
+			return fmt.Errorf("prepare: %w", err)
+		}
+		if _, err := drive(ctx, warm, workers, r.duration/2); err != nil {
+			return err
+		}
+	} else if warm != nil {
+		if _, err := drive(ctx, warm, workers, r.duration/10); err != nil {
+			return err
+		}
 	}
 	serverBefore, err := cpu(c.process.cmd.Process.Pid)
 	if err != nil {

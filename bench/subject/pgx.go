@@ -150,7 +150,7 @@ func (s *pgxSession) Do(ctx context.Context, w Work, c *Case) error {
 		var r plainGrant
 		err := s.pool.QueryRow(ctx, store.SQL("RotateRefreshToken"), string(c.ClientID), nil, Grace, false, nil, nil, nil, nil, nil, authenticated, nil,
 			nil, nil, string(c.Presented), nil, nil, string(c.RefreshTokenID), string(c.RefreshToken), AccessTokenLifetime, RefreshTokenLifetime,
-			false, nil, string(c.AccessToken), string(c.AccessTokenID)).Scan(
+			nil, false, string(c.AccessToken), string(c.AccessTokenID)).Scan(
 			&r.outcome, &r.authorizationID, &r.userID, &r.sub, &r.sessionID, &r.referenceID, &r.successor, &r.successorID, &r.scopes,
 			&r.resources, &r.details, &r.authTime, &r.acr, &r.amr, &r.accessTokenExpires, &r.refreshTokenExpires, &r.idTokenAlg)
 		if w == Rotate {

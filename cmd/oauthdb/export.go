@@ -79,8 +79,8 @@ var exportCommand = command{
 	operand: "USER",
 	summary: "print what is known of a user, as the GDPR gives everybody the right to",
 	details: `One JSON object, of one moment. It has no credential in any form: no hash of a password, no digest, no secret of an app, no token.
-It also has nothing that is over and only waits for the collector, such as sessions that have expired; run 'gc' first to have that
-deleted. What the application keeps of the user is for the application to add.
+It also has nothing that is over and only waits for the collector, such as sessions that have expired; 'gc' deletes that. Pairwise subjects
+are left out. What the application keeps of the user is for the application to add.
 
 ` + userOperand,
 	record: exportRecord{},

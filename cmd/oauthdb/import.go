@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -16,7 +15,9 @@ import (
 	"github.com/oauthdb/oauthdb/internal/importer"
 )
 
-var importCommands = []command{importClientsCommand, importHydraCommand, importUsersCommand}
+var importCommands = []command{
+	importClientsCommand, importHydraCommand, importKeycloakClientsCommand, importKeycloakUsersCommand, importUsersCommand,
+}
 
 // importRecord is what became of a record of the file or, last, the summary.
 type importRecord struct {
@@ -98,9 +99,6 @@ func (im *importing) run(ctx context.Context, c console, name string, read func(
 	})
 	im.print(out, importRecord{Summary: &importSummary{im.dryRun, sum.Read, sum.Taken, sum.Changed, sum.Present, sum.Refused}})
 	switch {
-	case err != nil && ctx.Err() != nil:
-		c.say("oauthdb: %s", errors.Unwrap(err))
-		return err
 	case err != nil:
 		return err
 	case sum.Refused > 0:
@@ -161,6 +159,43 @@ var importHydraCommand = command{
 		optional := flags.Bool("pkce-optional", false, "confidential clients need not use PKCE, as with Hydra")
 		return func(ctx context.Context, c console) error {
 			return im.run(ctx, c, flags.Arg(0), func(r io.Reader) iter.Seq2[importer.Item, error] { return importer.Hydra(r, *optional) })
+		}
+	},
+}
+
+var importKeycloakClientsCommand = command{
+	name:    "import keycloak-clients",
+	operand: "FILE",
+	summary: "take over clients from the export of a Keycloak realm",
+	details: `FILE is what 'kc.sh export' or the admin console writes, the whole realm, or a list of clients. Those that Keycloak makes in every realm are
+left out. docs/import.md says what becomes of each member.
+
+` + importDetails,
+	record: importRecord{},
+	prepare: func(flags *flag.FlagSet) action {
+		var im importing
+		im.register(flags)
+		optional := flags.Bool("pkce-optional", false, "confidential clients need not use PKCE, unless Keycloak asks it of them")
+		return func(ctx context.Context, c console) error {
+			return im.run(ctx, c, flags.Arg(0), func(r io.Reader) iter.Seq2[importer.Item, error] { return importer.KeycloakClients(r, *optional) })
+		}
+	},
+}
+
+var importKeycloakUsersCommand = command{
+	name:    "import keycloak-users",
+	operand: "FILE",
+	summary: "take over users from the export of a Keycloak realm, with the hashes of their passwords",
+	details: `FILE is what 'kc.sh export' writes: the whole realm, or one of the files of users beside it. Service accounts are left out. docs/import.md
+says what becomes of each member.
+
+` + importDetails,
+	record: importRecord{},
+	prepare: func(flags *flag.FlagSet) action {
+		var im importing
+		im.register(flags)
+		return func(ctx context.Context, c console) error {
+			return im.run(ctx, c, flags.Arg(0), importer.KeycloakUsers)
 		}
 	},
 }

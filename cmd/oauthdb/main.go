@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/oauthdb/oauthdb/internal/importer"
 )
 
 // What the process answers to whoever started it.
@@ -119,7 +121,9 @@ func run(ctx context.Context, args []string, c console) int {
 	case errors.As(err, &verdict):
 		code = verdict.code
 	case ctx.Err() != nil && !errors.Is(err, errQuiet):
-		code, err = exitInterrupted, errors.New("interrupted")
+		if code = exitInterrupted; !errors.As(err, new(*importer.StoppedError)) { // which says where
+			err = errors.New("interrupted")
+		}
 	}
 	if errors.Is(err, errQuiet) {
 		return code

@@ -182,7 +182,7 @@ func (c change) text(w io.Writer) {
 	}
 	fmt.Fprintln(w, c.Says)
 	if c.Outcome == store.OutcomeRegistered || c.ClientSecret != "" {
-		fields(w, "client_id", printable(string(c.ClientID)), "client_secret", c.ClientSecret)
+		fields(w, "client_id", printable(string(c.ClientID)), "client_secret", c.ClientSecret, "secret expires", optionalTime(c.ExpiresAt))
 	}
 }
 

@@ -36,7 +36,11 @@ const (
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	d := testdb.New(t, testdb.Options{Settings: map[string]string{"oauthdb.events": "on"}})
+	return newWorldOn(t, testdb.New(t, testdb.Options{Settings: map[string]string{"oauthdb.events": "on"}}))
+}
+
+func newWorldOn(t *testing.T, d *testdb.DB) *world {
+	t.Helper()
 	w := &world{t: t, db: d, url: d.URL, secret: token.Mint(token.ClientSecret), code: token.Mint(token.AuthorizationCode)}
 	if !testdb.Pooled() {
 		u, err := url.Parse(d.URL)

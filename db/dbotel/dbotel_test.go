@@ -34,6 +34,7 @@ type traced struct {
 	provider *trace.TracerProvider
 	exporter *tracetest.InMemoryExporter
 	reader   *metric.ManualReader
+	opts     dbotel.Options
 }
 
 func newTraced(t *testing.T, params string) *traced {
@@ -55,7 +56,7 @@ func newTraced(t *testing.T, params string) *traced {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	x.pool, x.store = pool, store.New(pool)
+	x.pool, x.store, x.opts = pool, store.New(pool), opts
 	if err := dbotel.RecordStats(pool, opts); err != nil {
 		t.Fatal(err)
 	}

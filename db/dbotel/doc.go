@@ -14,6 +14,9 @@
 // Tokens, digests and personal data pass through these statements, so no values are recorded: no parameters and no SQL text.
 // Of an error, statuses and events contain only what [db.Describe] returns.
 //
-// It is built on github.com/exaring/otelpgx, and its metrics are those of that package: db.client.operation.duration with the
+// [Metrics] counts calls by their outcomes, among which are the signs of attacks. [RecordBacklog] reports what is left to do, and
+// [RecordReplica] who answers introspections. docs/monitoring.md has a dashboard and alerts for all of it.
+//
+// The tracer is built on github.com/exaring/otelpgx, and its metrics are those of that package: db.client.operation.duration with the
 // name of the call, db.client.operation.errors, and pgxpool.* for the pool.
 package dbotel

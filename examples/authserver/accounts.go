@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"unicode/utf8"
@@ -201,13 +202,15 @@ func (s *server) finish(newUser bool) func(http.ResponseWriter, *http.Request) e
 		case err != nil:
 			return err
 		}
-		switch outcome, err := s.begin(w, r, user, mailedCode); {
+		next, outcome, err := s.enter(w, r, user, mailedCode, f.destination)
+		switch {
 		case err != nil:
 			return err
-		case outcome == store.OutcomeSuspended:
+		case next == "":
+			s.logger.LogAttrs(ctx, slog.LevelInfo, "not signed in after a code", slog.String("outcome", string(outcome)))
 			return refuse(http.StatusForbidden, "code", suspended)
 		}
-		http.Redirect(w, r, f.next(), http.StatusSeeOther)
+		http.Redirect(w, r, next, http.StatusSeeOther)
 		return nil
 	}
 }
@@ -231,7 +234,8 @@ func (s *server) createUser(ctx context.Context, name, email, hash string) (stor
 }
 
 // changePassword sets the password of the user who has an address, and ends whatever somebody else may have begun with the old one: all sessions,
-// and all that apps were granted. If nobody had verified the address before, passkeys go too: they are somebody else's.
+// and all that apps were granted. If nobody had verified the address before, passkeys and the second
+// factor go too: they are somebody else's. Else the second factor stays: a mailbox alone doesn't get anybody in.
 func (s *server) changePassword(ctx context.Context, email, hash string) (store.UserID, error) {
 	user, err := s.store.FindUserByEmail(ctx, email)
 	if err != nil {
@@ -258,6 +262,9 @@ func (s *server) changePassword(ctx context.Context, email, hash string) (store.
 				if _, err := q.DeletePasskey(ctx, store.DeletePasskeyParams{ID: key.ID, UserID: user.ID}); err != nil {
 					return err
 				}
+			}
+			if err := deleteSecondFactor(ctx, q, user.ID); err != nil {
+				return err
 			}
 		}
 		_, err := q.UpdateAccountPassword(ctx, store.UpdateAccountPasswordParams{UserID: user.ID, Password: hash})

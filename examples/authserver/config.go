@@ -30,6 +30,7 @@ type config struct {
 	behindProxy              bool
 	logLevel                 slog.Level
 	addUser, addClient       string
+	addRegistrations         int
 	migrate, migrateOnly     bool
 	healthcheck              bool
 	drain, shutdownTimeout   time.Duration
@@ -68,7 +69,7 @@ var secrets = []struct {
 		func(c *config, value string) (err error) { c.successorKeys, err = keysOf(value); return err },
 	},
 	{
-		environmentPrefix + "KEY_ENCRYPTION_KEYS", "keys that encrypt the signing keys in the database, written alike",
+		environmentPrefix + "KEY_ENCRYPTION_KEYS", "keys that encrypt the signing keys and the secrets of authenticator apps in the database, written alike",
 		func(c *config, value string) (err error) { c.keyEncryptionKeys, err = keysOf(value); return err },
 	},
 	{
@@ -100,6 +101,7 @@ func (c *config) flags(output io.Writer) *flag.FlagSet {
 	flags.StringVar(&c.mailFrom, "mail-from", "", "`address` that mail comes from, such as Lovelace ID <no-reply@id.example.com>")
 	flags.StringVar(&c.addUser, "add-user", "", "add a user with this `e-mail` address, reading the password from standard input, and exit")
 	flags.StringVar(&c.addClient, "add-client", "", "register a client by its RFC 7591 document in this JSON `file`, print its id and secret, and exit")
+	flags.IntVar(&c.addRegistrations, "add-registrations", 0, "let so many clients be registered with -registration token: print an initial access token, good for 30 days, and exit")
 	flags.DurationVar(&c.requestLifetime, "request-lifetime", zitadel.DefaultRequestLifetime, "how long an authorization request awaits the user")
 	flags.DurationVar(&c.codeLifetime, "code-lifetime", zitadel.DefaultCodeLifetime, "lifetime of authorization codes")
 	flags.DurationVar(&c.accessTokenLifetime, "access-token-lifetime", zitadel.DefaultAccessTokenLifetime, "lifetime of access tokens")
@@ -269,6 +271,9 @@ func (c *config) check() error {
 	case c.signUp && !c.demo:
 		return errors.New("-sign-up needs -smtp-addr and -mail-from: people prove their e-mail address by a code that is mailed")
 	}
+	if c.addRegistrations < 0 {
+		return errors.New("-add-registrations can't be negative")
+	}
 	if c.drain < 0 || c.shutdownTimeout < 0 {
 		return errors.New("-drain and -shutdown-timeout can't be negative")
 	}
@@ -297,7 +302,9 @@ func (c *config) check() error {
 }
 
 // administers says that the command is there to do something else than serve.
-func (c *config) administers() bool { return c.migrateOnly || c.addUser != "" || c.addClient != "" }
+func (c *config) administers() bool {
+	return c.migrateOnly || c.addUser != "" || c.addClient != "" || c.addRegistrations != 0
+}
 
 // settle completes the issuer, once it is known which port is served. The demo's has a name, since passkeys are for names and not for addresses.
 func (c *config) settle(addr net.Addr) {
@@ -321,6 +328,7 @@ func (c *config) options(logger *slog.Logger) options {
 		mailer:             c.mailer,
 		signUp:             c.signUp,
 		codeKey:            codeKey(c.keyEncryptionKeys[0]),
+		sealKeys:           c.keyEncryptionKeys,
 		logger:             logger,
 		storage: zitadel.Options{
 			SuccessorKeys: c.successorKeys, KeyEncryptionKeys: c.keyEncryptionKeys,
@@ -330,6 +338,7 @@ func (c *config) options(logger *slog.Logger) options {
 		},
 	}
 	c.offers.configure(&o.storage, c.demo)
+	o.outbound = c.offers.outbound(c.demo)
 	return o
 }
 

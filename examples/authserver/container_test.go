@@ -5,6 +5,7 @@ import (
 	"context"
 	"debug/elf"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/user"
@@ -122,7 +123,7 @@ func TestTheStepsOfADeploymentWork(t *testing.T) {
 	keys := []string{"AUTHSERVER_SUCCESSOR_KEYS=" + testKey, "AUTHSERVER_KEY_ENCRYPTION_KEYS=" + testKey}
 	start := func(said *output, args []string, env ...string) *exec.Cmd {
 		cmd := exec.Command(binary, args...)
-		cmd.Env, cmd.Stdout, cmd.Stderr = slices.Concat(keys, env), said, said
+		cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = slices.Concat(keys, env), strings.NewReader(newPassword+"\n"), said, said
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -141,8 +142,8 @@ func TestTheStepsOfADeploymentWork(t *testing.T) {
 	if err := start(said, []string{"-migrate-only"}, url("owner_url")).Wait(); err != nil {
 		t.Fatalf("migrating: %v\n%s", err, said)
 	}
-	if err := start(said, []string{"-add-client", "clients/web.json"}, url("server_url")).Wait(); err != nil {
-		t.Fatalf("adding a client: %v\n%s", err, said)
+	if err := start(said, []string{"-add-client", "clients/web.json", "-add-user", "ada@example.com"}, url("server_url")).Wait(); err != nil {
+		t.Fatalf("adding a client and a user: %v\n%s", err, said)
 	}
 
 	said = &output{}
@@ -158,6 +159,10 @@ func TestTheStepsOfADeploymentWork(t *testing.T) {
 			t.Errorf("%s: %d %s", path, status, body)
 		}
 	}
+	w := &world{T: t, issuer: "http://" + address, app: "http://127.0.0.1:1"}
+	b := w.browser()
+	b.wantPage(b.signIn(answer{}, "ada@example.com", newPassword), http.StatusOK, accountPath, "this device")
+	b.wantPage(b.get(w.issuer+secondFactorPath), http.StatusOK, secondFactorPath, "Authenticator app")
 	admin, err := pgx.Connect(t.Context(), "postgres://postgres@127.0.0.1:"+port+"/postgres")
 	if err != nil {
 		t.Fatal(err)

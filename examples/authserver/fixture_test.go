@@ -94,7 +94,7 @@ func startAs(t *testing.T, host string, change func(*options), options ...storet
 	w := &world{T: t, store: d.Store, mail: &mailbox{}, issuer: "http://" + net.JoinHostPort(host, port), app: "http://" + app.Listener.Addr().String()}
 	var err error
 	o := optionsFor(w.issuer)
-	o.mailer, o.signUp, o.codeKey = w.mail, true, demoKey("codes")
+	o.mailer, o.signUp = w.mail, true
 	change(&o)
 	w.server, err = newServer(d.Pool, o)
 	if err != nil {
@@ -138,7 +138,7 @@ func nothing(*options) {}
 func optionsFor(issuer string) options {
 	return options{
 		issuer: issuer, sessionLifetime: time.Hour, maxSessionLifetime: 24 * time.Hour, passwordParams: cheap,
-		logger: slog.New(slog.DiscardHandler),
+		codeKey: demoKey("codes"), sealKeys: [][]byte{demoKey("seal")}, logger: slog.New(slog.DiscardHandler),
 		storage: zitadel.Options{
 			SuccessorKeys: [][]byte{demoKey("successor")}, KeyEncryptionKeys: [][]byte{demoKey("key encryption")}, SigningAlgorithm: jose.ES256,
 		},

@@ -20,8 +20,15 @@ import (
 // logoutTokenLifetime is at most two minutes (OpenID Connect Back-Channel Logout 1.0, section 4).
 const logoutTokenLifetime = 2 * time.Minute
 
-// logoutClient follows no redirects: the logout token is for the registered address alone.
-var logoutClient = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+// withoutRedirects is a client that follows none: the logout token is for the registered address alone.
+func withoutRedirects(c *http.Client) *http.Client {
+	if c == nil {
+		c = &http.Client{}
+	}
+	straight := *c
+	straight.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &straight
+}
 
 // logoutToken tells a client that a session is over (OpenID Connect Back-Channel Logout 1.0, section 2.4). Each attempt has a jti of its own,
 // because a client refuses one that it has seen, and may have seen the last one although we got no answer.
@@ -53,7 +60,7 @@ func (s *server) deliverLogout(ctx context.Context, d db.LogoutDelivery) error {
 		return errors.New("the address can't be used")
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	answer, err := logoutClient.Do(request)
+	answer, err := s.outbound.Do(request)
 	if err != nil {
 		return err
 	}

@@ -5,8 +5,10 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/pquerna/otp/totp"
 )
 
 // amiss lists what keeps somebody from using a page: with a screen reader, a keyboard or a phone.
@@ -83,12 +85,11 @@ func TestEveryPageCanBeUsedByEverybody(t *testing.T) {
 	visit("signup", signUpPath, "We send a code")
 	c.run("asking for a code", fill("email", "grace@example.com"), press("Send me a code"), see("A mail is on its way"))
 	look("signup-code")
-	code := w.code(w.letters(1, "grace@example.com"))
+	w.code(w.letters(1, "grace@example.com"))
 	c.run("a wrong code", fill("code", "1234"), fill("name", "Grace Hopper"), fill("password", newPassword), press("Create account"), see("not the code"))
 	look("signup-error")
 	c.run("another mail", press("send another code"), see("A mail is on its way"))
-	code = w.code(w.letters(2, "grace@example.com"))
-	c.run("the code", fill("code", code), fill("name", "Grace Hopper"), fill("password", newPassword), press("Create account"), see("No app has access"))
+	c.run("the code", fill("code", w.code(w.letters(2, "grace@example.com"))), fill("name", "Grace Hopper"), fill("password", newPassword), press("Create account"), see("No app has access"))
 	look("account-new")
 	visit("signout", "/signout", "Sign out?")
 	c.run("signing out", chromedp.Click(chromedp.CSS(`main button`)), see("You are signed out"))
@@ -106,6 +107,14 @@ func TestEveryPageCanBeUsedByEverybody(t *testing.T) {
 	c.authenticator()
 	c.run("adding one", press("Add a passkey"), see("You can sign in with this passkey"))
 	look("passkeys-one")
+	visit("second-factor", secondFactorPath, "Scan this")
+	secret := strings.ReplaceAll(c.text("key"), " ", "")
+	code, err := totp.GenerateCode(secret, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.run("turning it on", fill("code", code), press("Turn on"), see("Your recovery codes"))
+	look("second-factor-on")
 	visit("device", devicePath, "Enter the code")
 	c.run("a wrong code", fill("user_code", "BCDF-GHJK"), press("Continue"), see("No device waits"))
 	look("device-error")
@@ -120,9 +129,12 @@ func TestEveryPageCanBeUsedByEverybody(t *testing.T) {
 	visit("nothing", "/nothing", "There is nothing here")
 	visit("error", "/continue?id=nonsense", "This request is over")
 
+	c.run("signing out", chromedp.Navigate(w.issuer+"/signout"), chromedp.Click(chromedp.CSS(`main button`)), see("You are signed out"))
+	c.run("a second step", chromedp.Navigate(w.issuer+"/signin"), fill("email", w.demo.email), fill("password", w.demo.password), press("Sign in"), see("authenticator app"))
+	look("second")
+
 	// What is amiss on a page would be found.
-	c.run("signing out", chromedp.Navigate(w.issuer+"/signout"), chromedp.Click(chromedp.CSS(`main button`)), see("You are signed out"),
-		media("prefers-color-scheme", "light"), chromedp.EmulateViewport(375, 900), chromedp.Navigate(w.issuer+"/signin"), see("Sign in"))
+	c.run("the page", media("prefers-color-scheme", "light"), chromedp.EmulateViewport(375, 900), chromedp.Navigate(w.issuer+"/signin"), see("Sign in"))
 	for change, want := range map[string]string{
 		`document.querySelector("label").remove()`:                                  "no label",
 		`document.querySelector("h1").style.width = "900px"`:                        "scrolls sideways",

@@ -53,7 +53,7 @@ func TestTheCommandServesUntilItIsStopped(t *testing.T) {
 		args := []string{"-demo", "-addr", "127.0.0.1:0", "-demo-addr", "127.0.0.1:0", "-log-level", "error"}
 		ended <- run(ctx, args, environment("DATABASE_URL", d.URL), strings.NewReader(""), said, io.Discard)
 	}()
-	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(said.String(), "Ctrl+C"); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !strings.Contains(said.String(), "Ctrl+C"); time.Sleep(10 * time.Millisecond) {
 		select {
 		case err := <-ended:
 			t.Fatalf("it ended: %v", err)

@@ -64,7 +64,7 @@ func ago(passed time.Duration, t time.Time) string {
 func parsePages() pages {
 	layout := template.Must(template.New("layout.html").Funcs(templateFuncs).ParseFS(templateFiles, "templates/layout.html"))
 	all := pages{}
-	for _, name := range []string{"signin", "address", "consent", "account", "passkeys", "device", "signout", "signedout", "error"} {
+	for _, name := range []string{"signin", "address", "consent", "account", "passkeys", "second", "secondfactor", "device", "signout", "signedout", "error"} {
 		all[name] = template.Must(template.Must(layout.Clone()).ParseFS(templateFiles, "templates/"+name+".html"))
 	}
 	return all

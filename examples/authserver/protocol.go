@@ -77,6 +77,18 @@ func (p offers) configure(o *zitadel.Options, demo bool) {
 	}
 }
 
+// outbound is what sends to where clients say, as logout tokens are. If clients register themselves, they can't have it reach into the server's own
+// network; those of an operator may be there.
+func (p offers) outbound(demo bool) *http.Client {
+	switch {
+	case demo:
+		return onThisMachine()
+	case p.registration != registrationClosed || p.clientDocuments:
+		return zitadel.PublicClient()
+	}
+	return &http.Client{}
+}
+
 // onThisMachine connects to public addresses and to those of this machine.
 func onThisMachine() *http.Client {
 	guard := ssrf.New(ssrf.WithAnyPort(), ssrf.WithAllowedV4Prefixes(netip.MustParsePrefix("127.0.0.0/8")),

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
+	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -128,6 +130,33 @@ func TestConsentIsForTheResource(t *testing.T) {
 	b.wantCallback(b.get(w.authorize("resource", "https://notes.example/mcp")), "")
 	b.wantPage(b.get(w.authorize("resource", "https://bank.example/")), http.StatusOK, "/consent", "https://bank.example/")
 	b.wantCallback(b.get(w.authorize("resource", "https://other.example/")), "invalid_target")
+}
+
+// Who registers a client decides where the server sends logout tokens to. It is not an address inside of the server's own network.
+func TestLogoutTokensOfSelfRegisteredClientsStayOutOfTheServersNetwork(t *testing.T) {
+	t.Parallel()
+	for what, attempt := range map[string]struct {
+		offers offers
+		demo   bool
+		want   bool
+	}{
+		"closed":       {offers{registration: registrationClosed}, false, true},
+		"by token":     {offers{registration: registrationByToken}, false, false},
+		"open":         {offers{registration: registrationOpen}, false, false},
+		"by documents": {offers{registration: registrationClosed, clientDocuments: true}, false, false},
+		"a demo":       {offers{registration: registrationOpen, clientDocuments: true}, true, true},
+	} {
+		heard := false
+		inside := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { heard = true }))
+		w := startAs(t, "127.0.0.1", func(o *options) { o.outbound = attempt.offers.outbound(attempt.demo) })
+		err := w.server.deliverLogout(t.Context(), db.LogoutDelivery{
+			ClientID: store.ClientID(w.demo.web.ID), BackchannelLogoutURI: inside.URL, Sub: "sub", SID: "sid",
+		})
+		inside.Close()
+		if (err == nil) != attempt.want || heard != attempt.want {
+			t.Errorf("%s: %v, and it was heard inside: %t", what, err, heard)
+		}
+	}
 }
 
 func TestMetadataIsWhatTheFlagsSay(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/registration"
@@ -155,6 +156,9 @@ func (d demo) tenants(_ context.Context, user store.User) ([]tenant, error) {
 	return []tenant{{"org_analytical", "Analytical Engines Ltd."}, {"org_royal", "Royal Photographic Society"}}, nil
 }
 
+// registrationsLifetime is that of an initial access token.
+const registrationsLifetime = 30 * 24 * time.Hour
+
 // administer adds a user or a client, for a provider that knows nothing by heart.
 func administer(ctx context.Context, q *store.Queries, c *config, stdin io.Reader, stdout io.Writer) error {
 	if c.addUser != "" {
@@ -208,6 +212,16 @@ func administer(ctx context.Context, q *store.Queries, c *config, stdin io.Reade
 		if minted != "" {
 			fmt.Fprintln(stdout, "client_secret", minted)
 		}
+	}
+	if c.addRegistrations != 0 {
+		initial := token.Mint(token.InitialAccessToken)
+		_, err := q.CreateInitialAccessToken(ctx, store.CreateInitialAccessTokenParams{
+			ID: store.NewInitialAccessTokenID(), Token: initial.Digest(), MaxUses: int64(c.addRegistrations), Lifetime: registrationsLifetime,
+		})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(stdout, "initial_access_token", initial.Reveal())
 	}
 	return nil
 }

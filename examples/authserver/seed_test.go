@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -63,5 +64,33 @@ func TestUsersAndClientsAreAddedByCommand(t *testing.T) {
 	}
 	if err := administer(t.Context(), d.Store, c, strings.NewReader("a long enough password\n"), &out); err == nil || !strings.Contains(err.Error(), "there is a user") {
 		t.Errorf("again: %v", err)
+	}
+}
+
+func TestAnInitialAccessTokenRegistersSoManyClients(t *testing.T) {
+	t.Parallel()
+	w := startAs(t, "127.0.0.1", func(o *options) { offers{registration: registrationByToken}.configure(&o.storage, false) })
+	var out strings.Builder
+	if err := administer(t.Context(), w.store, &config{addRegistrations: 2}, strings.NewReader(""), &out); err != nil {
+		t.Fatal(err)
+	}
+	initial, found := strings.CutPrefix(strings.TrimSpace(out.String()), "initial_access_token ")
+	if !found {
+		t.Fatalf("said %q", out.String())
+	}
+	for i, want := range []int{http.StatusCreated, http.StatusCreated, http.StatusUnauthorized} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.issuer+"/register", strings.NewReader(`{"redirect_uris":["https://app.example/cb"]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+initial)
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("registration %d: %s", i+1, response.Status)
+		}
 	}
 }

@@ -29,9 +29,11 @@ type options struct {
 	sessionLifetime, maxSessionLifetime time.Duration
 	maxSessions                         int32 // of a user at a time; 0: any number
 	passwordParams                      *argon2id.Params
-	mailer                              Mailer // nil: no mail, so no sign-up and no reset
-	signUp                              bool   // people may create accounts for themselves
-	codeKey                             []byte // for the digests of one-time codes
+	mailer                              Mailer       // nil: no mail, so no sign-up and no reset
+	signUp                              bool         // people may create accounts for themselves
+	codeKey                             []byte       // for the digests of one-time codes
+	sealKeys                            [][]byte     // for what the server hands out and takes back, the newest first
+	outbound                            *http.Client // to where clients want to be told; nil: a plain one
 	storage                             zitadel.Options
 	logger                              *slog.Logger
 }
@@ -49,7 +51,9 @@ type server struct {
 	cookie    cookie
 	health    *health
 	outbox    *outbox
+	sealer    *sealer
 	passkeys  *webauthn.WebAuthn // nil: the issuer has no domain
+	clock     func() time.Time   // which authenticator apps go by
 
 	// tenants are those in which a user may grant access. This is where a provider asks its own tables; the demo has two.
 	tenants func(ctx context.Context, user store.User) ([]tenant, error)
@@ -67,11 +71,15 @@ type tenant struct {
 // the request.
 func newServer(pool *pgxpool.Pool, o options) (*server, error) {
 	s := &server{
-		options: o, pool: pool, store: store.New(pool), outbox: newOutbox(o.mailer, o.logger), pages: parsePages(), cookie: cookieFor(o.issuer), health: newHealth(pool, o.logger),
+		options: o, pool: pool, store: store.New(pool), outbox: newOutbox(o.mailer, o.logger), pages: parsePages(), cookie: cookieFor(o.issuer), health: newHealth(pool, o.logger), clock: time.Now,
 		tenants: func(context.Context, store.User) ([]tenant, error) { return nil, nil },
 	}
+	s.outbound = withoutRedirects(o.outbound)
 	var err error
 	if s.passwords, err = newPasswords(o.passwordParams); err != nil {
+		return nil, err
+	}
+	if s.sealer, err = newSealer(o.sealKeys); err != nil {
 		return nil, err
 	}
 	if s.passkeys, err = newPasskeys(o.issuer); err != nil {
@@ -148,6 +156,12 @@ func (s *server) routes() http.Handler {
 	page("GET /continue", s.proceed)
 	page("GET /signin", s.signInPage)
 	page("POST /signin", s.signIn)
+	page("GET "+secondPath, s.second)
+	page("POST "+secondPath, s.second)
+	page("GET "+secondFactorPath, s.secondFactorPage)
+	page("POST "+secondFactorPath, s.setUpSecondFactor)
+	page("POST "+secondFactorPath+"/codes", s.replaceRecoveryCodes)
+	page("POST "+secondFactorPath+"/remove", s.removeSecondFactor)
 	if s.mailer != nil {
 		page("GET "+resetPath, s.addressPage(false))
 		page("POST "+resetPath, s.askForCode(false))

@@ -27,7 +27,7 @@ type destination struct {
 }
 
 // ownPages ask for a new sign-in themselves.
-var ownPages = map[string]string{"passkeys": passkeysPath}
+var ownPages = map[string]string{"passkeys": passkeysPath, "second-factor": secondFactorPath}
 
 // destinationOf reads it from a form or a query.
 func destinationOf(r *http.Request) destination {
@@ -173,15 +173,16 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) error {
 	if err := s.forgiveGuesses(ctx, form.Email); err != nil {
 		return err
 	}
-	switch outcome, err := s.begin(w, r, user.ID, passwordAlone); {
+	next, outcome, err := s.enter(w, r, user.ID, passwordAlone, form.destination)
+	switch {
 	case err != nil:
 		return err
 	case outcome == store.OutcomeSuspended:
 		return refuse(http.StatusForbidden, suspended)
-	case outcome == store.OutcomeUnknown: // deleted in between
+	case next == "": // deleted in between
 		return refuse(http.StatusUnprocessableEntity, wrongPassword)
 	}
-	http.Redirect(w, r, form.next(), http.StatusSeeOther)
+	http.Redirect(w, r, next, http.StatusSeeOther)
 	return nil
 }
 

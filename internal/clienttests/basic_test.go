@@ -356,6 +356,7 @@ func TestOidccEnsurePostRequestSucceeds(t *testing.T) {
 	o := newBasic(t)
 	r := post("/authorize")
 	r.form = o.request().query
+	r.header.Set("Sec-Fetch-Site", "cross-site") // it is the client's page that posts it
 	o.redeem(o.authorized(o.b.goOn(o.b.open(r))).Get("code"), "a nonce")
 }
 

@@ -71,7 +71,7 @@ func TestWrongAssertionIsNoAuthentication(t *testing.T) {
 			w.want(what+", at "+path, w.send(r).told(), "401 invalid_client")
 		}
 	}
-	w.want("a good one", w.send(c.redemption(code)).status, http.StatusOK)
+	w.want("a good one", w.send(c.redemption(c.authorize(w.browser()).Get("code"))).status, http.StatusOK)
 }
 
 // RFC 7523, section 3, item 3; RFC 9126, section 2 for the endpoint of pushed requests.
@@ -391,7 +391,7 @@ func TestCrossOriginRequests(t *testing.T) {
 	w := newWorld(t)
 	for path, wanted := range map[string]bool{
 		"/oauth/token": true, "/oauth/introspect": true, "/revoke": true, "/userinfo": true, "/par": true, "/device_authorization": true,
-		"/keys": true, "/.well-known/openid-configuration": true, "/.well-known/oauth-authorization-server": true, "/register": true,
+		"/keys": true, "/.well-known/openid-configuration": true, "/.well-known/oauth-authorization-server": true,
 		"/authorize": false, "/authorize/callback": false, "/end_session": false, "/": false, "/signin": false, "/consent": false,
 		"/account": false, "/continue": false, "/device": false, "/signout": false, "/static/style.css": false,
 	} {

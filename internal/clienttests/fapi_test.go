@@ -431,7 +431,7 @@ func TestFapi2SecurityProfileFinalEnsureInvalidClientAssertionsFail(t *testing.T
 		"no aud":          f.pushing().with("client_assertion", f.assertion(map[string]any{"aud": nil})),
 		"a wrong aud":     f.pushing().with("client_assertion", f.assertion(map[string]any{"aud": "https://other.example"})),
 		"expired":         f.pushing().with("client_assertion", f.assertion(map[string]any{"exp": now.Add(-5 * time.Minute).Unix()})),
-		"of the future":   f.pushing().with("client_assertion", f.assertion(map[string]any{"iat": now.Add(70 * time.Second).Unix(), "nbf": now.Add(70 * time.Second).Unix(), "exp": now.Add(2 * time.Minute).Unix()})),
+		"of the future":   f.pushing().with("client_assertion", f.assertion(map[string]any{"iat": now.Add(5 * time.Minute).Unix(), "nbf": now.Add(5 * time.Minute).Unix(), "exp": now.Add(6 * time.Minute).Unix()})),
 		"without a hash":  f.pushing().with("client_assertion", unsigned(map[string]any{"iss": f.id, "sub": f.id, "aud": f.issuer, "jti": "a", "exp": now.Add(time.Minute).Unix()})),
 		"another's key":   f.pushing().with("client_assertion", signed(t, newKey(t), nil, map[string]any{"iss": f.id, "sub": f.id, "aud": f.issuer, "jti": "b", "exp": now.Add(time.Minute).Unix()})),
 		"without the end": f.pushing().with("client_assertion", strings.TrimRight(f.assertion(), "AQgw")[:150]),
@@ -457,7 +457,7 @@ func TestFapi2SecurityProfileFinalDpopNegativeTests(t *testing.T) {
 		r := f.resource(accessToken)
 		hash := sha256.Sum256([]byte(accessToken))
 		r.header.Set("DPoP", signed(t, key, header, map[string]any{
-			"jti": rand.Text(), "htm": "GET", "htu": f.issuer + "/userinfo", "iat": now.Unix(), "ath": base64.RawURLEncoding.EncodeToString(hash[:]),
+			"jti": rand.Text(), "htm": "GET", "htu": f.issuer + "/userinfo", "iat": time.Now().Unix(), "ath": base64.RawURLEncoding.EncodeToString(hash[:]),
 		}))
 		return r
 	}
@@ -471,45 +471,57 @@ func TestFapi2SecurityProfileFinalDpopNegativeTests(t *testing.T) {
 	used := rand.Text()
 	for _, try := range []struct {
 		what string
-		r    *request
+		r    func() *request // made when it is sent: a proof is good for a minute
 		ok   bool
 	}{
-		{"a good one", with(nil), true},
-		{"upper case of the header", change(with(nil), func(r *request) { r.header["DPOP"] = r.header["Dpop"]; delete(r.header, "Dpop") }), true},
-		{"two proofs", change(with(nil), func(r *request) {
-			r.header["Dpop"] = append(r.header["Dpop"], with(nil).header.Get("DPoP"))
-		}), false},
-		{"no JWT", change(with(nil), func(r *request) { r.header.Set("DPoP", "x") }), false},
-		{"no typ", header(f.proofs, map[jose.HeaderKey]any{"jwk": public}), false},
-		{"another typ", header(f.proofs, map[jose.HeaderKey]any{"typ": "jwt", "jwk": public}), false},
-		{"no jwk", header(f.proofs, map[jose.HeaderKey]any{"typ": "dpop+jwt"}), false},
-		{"no jti", with(map[string]any{"jti": nil}), false},
-		{"no htm", with(map[string]any{"htm": nil}), false},
-		{"no htu", with(map[string]any{"htu": nil}), false},
-		{"no iat", with(map[string]any{"iat": nil}), false},
-		{"no ath", with(map[string]any{"ath": nil}), false},
-		{"another ath", with(map[string]any{"ath": "x"}), false},
-		{"alg none", change(with(nil), func(r *request) { r.header.Set("DPoP", unsigned(map[string]any{"jti": "a"})) }), false},
-		{"a wrong signature", change(with(nil), func(r *request) { r.header.Set("DPoP", r.header.Get("DPoP")[:len(r.header.Get("DPoP"))-8]+"AAAAAAAA") }), false},
-		{"a private key", header(f.proofs, map[jose.HeaderKey]any{"typ": "dpop+jwt", "jwk": private}), false},
-		{"another method", with(map[string]any{"htm": "PUT"}), false},
-		{"another address", with(map[string]any{"htu": f.issuer + "/other"}), false},
-		{"another server", with(map[string]any{"htu": "https://other.example/userinfo"}), false},
-		{"an address with a query and a fragment", with(map[string]any{"htu": f.issuer + "/userinfo?a=b#c"}), true},
-		{"an hour ahead", with(map[string]any{"iat": now.Add(time.Hour).Unix()}), false},
-		{"an hour ago", with(map[string]any{"iat": now.Add(-time.Hour).Unix()}), false},
-		{"good for a while", with(map[string]any{"nbf": now.Unix(), "exp": now.Add(time.Minute).Unix()}), true},
-		{"a fraction of a second", with(map[string]any{"iat": float64(now.UnixMilli()) / 1000}), true},
-		{"good tomorrow", with(map[string]any{"nbf": now.Add(24 * time.Hour).Unix()}), false},
-		{"expired by its own word", with(map[string]any{"exp": now.Add(-time.Minute).Unix()}), false},
-		{"a jti", with(map[string]any{"jti": used}), true},
-		{"the same jti", with(map[string]any{"jti": used, "extra": 1}), false},
-		{"another key", header(another, map[jose.HeaderKey]any{"typ": "dpop+jwt", "jwk": jose.JSONWebKey{Key: another.Public()}}), false},
-		{"more claims and headers", header(f.proofs, map[jose.HeaderKey]any{"typ": "dpop+jwt", "jwk": public, "extra": "x"}), true},
-		{"no proof", change(with(nil), func(r *request) { r.header.Del("DPoP") }), false},
-		{"as a bearer token", change(with(nil), func(r *request) { r.bearer(accessToken).header.Del("DPoP") }), false},
+		{"a good one", func() *request { return with(nil) }, true},
+		{"upper case of the header", func() *request {
+			return change(with(nil), func(r *request) { r.header["DPOP"] = r.header["Dpop"]; delete(r.header, "Dpop") })
+		}, true},
+		{"two proofs", func() *request {
+			return change(with(nil), func(r *request) { r.header["Dpop"] = append(r.header["Dpop"], with(nil).header.Get("DPoP")) })
+		}, false},
+		{"no JWT", func() *request { return change(with(nil), func(r *request) { r.header.Set("DPoP", "x") }) }, false},
+		{"no typ", func() *request { return header(f.proofs, map[jose.HeaderKey]any{"jwk": public}) }, false},
+		{"another typ", func() *request { return header(f.proofs, map[jose.HeaderKey]any{"typ": "jwt", "jwk": public}) }, false},
+		{"no jwk", func() *request { return header(f.proofs, map[jose.HeaderKey]any{"typ": "dpop+jwt"}) }, false},
+		{"no jti", func() *request { return with(map[string]any{"jti": nil}) }, false},
+		{"no htm", func() *request { return with(map[string]any{"htm": nil}) }, false},
+		{"no htu", func() *request { return with(map[string]any{"htu": nil}) }, false},
+		{"no iat", func() *request { return with(map[string]any{"iat": nil}) }, false},
+		{"no ath", func() *request { return with(map[string]any{"ath": nil}) }, false},
+		{"another ath", func() *request { return with(map[string]any{"ath": "x"}) }, false},
+		{"alg none", func() *request {
+			return change(with(nil), func(r *request) { r.header.Set("DPoP", unsigned(map[string]any{"jti": "a"})) })
+		}, false},
+		{"a wrong signature", func() *request {
+			return change(with(nil), func(r *request) { r.header.Set("DPoP", r.header.Get("DPoP")[:len(r.header.Get("DPoP"))-8]+"AAAAAAAA") })
+		}, false},
+		{"a private key", func() *request { return header(f.proofs, map[jose.HeaderKey]any{"typ": "dpop+jwt", "jwk": private}) }, false},
+		{"another method", func() *request { return with(map[string]any{"htm": "PUT"}) }, false},
+		{"another address", func() *request { return with(map[string]any{"htu": f.issuer + "/other"}) }, false},
+		{"another server", func() *request { return with(map[string]any{"htu": "https://other.example/userinfo"}) }, false},
+		{"an address with a query and a fragment", func() *request { return with(map[string]any{"htu": f.issuer + "/userinfo?a=b#c"}) }, true},
+		{"an hour ahead", func() *request { return with(map[string]any{"iat": now.Add(time.Hour).Unix()}) }, false},
+		{"an hour ago", func() *request { return with(map[string]any{"iat": now.Add(-time.Hour).Unix()}) }, false},
+		{"good for a while", func() *request { return with(map[string]any{"nbf": now.Unix(), "exp": now.Add(time.Minute).Unix()}) }, true},
+		{"a fraction of a second", func() *request { return with(map[string]any{"iat": float64(time.Now().UnixMilli()) / 1000}) }, true},
+		{"good tomorrow", func() *request { return with(map[string]any{"nbf": now.Add(24 * time.Hour).Unix()}) }, false},
+		{"expired by its own word", func() *request { return with(map[string]any{"exp": now.Add(-time.Minute).Unix()}) }, false},
+		{"a jti", func() *request { return with(map[string]any{"jti": used}) }, true},
+		{"the same jti", func() *request { return with(map[string]any{"jti": used, "extra": 1}) }, false},
+		{"another key", func() *request {
+			return header(another, map[jose.HeaderKey]any{"typ": "dpop+jwt", "jwk": jose.JSONWebKey{Key: another.Public()}})
+		}, false},
+		{"more claims and headers", func() *request {
+			return header(f.proofs, map[jose.HeaderKey]any{"typ": "dpop+jwt", "jwk": public, "extra": "x"})
+		}, true},
+		{"no proof", func() *request { return change(with(nil), func(r *request) { r.header.Del("DPoP") }) }, false},
+		{"as a bearer token", func() *request {
+			return change(with(nil), func(r *request) { r.bearer(accessToken).header.Del("DPoP") })
+		}, false},
 	} {
-		if a := f.send(try.r); (a.status == 200) != try.ok || !try.ok && a.status != 400 && a.status != 401 {
+		if a := f.send(try.r()); (a.status == 200) != try.ok || !try.ok && a.status != 400 && a.status != 401 {
 			t.Errorf("%s: %d %s", try.what, a.status, a.raw)
 		}
 	}

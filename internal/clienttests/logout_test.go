@@ -76,6 +76,17 @@ func TestOidccRpInitiatedLogout(t *testing.T) {
 	o.signedOut(true)
 }
 
+// OpenID Connect RP-Initiated Logout 1.0, section 2: the endpoint takes POST as well, which comes from the client's page.
+func TestRPInitiatedLogoutByPOST(t *testing.T) {
+	o, idToken, _ := newLogout(t)
+	r := post("/end_session", "id_token_hint", idToken, "post_logout_redirect_uri", postLogout, "state", logoutState, "client_id", o.id)
+	r.header.Set("Sec-Fetch-Site", "cross-site")
+	o.returned(o.b.open(r), logoutState)
+	o.signedOut(true)
+	another := o.register(document{"post_logout_redirect_uris": []string{postLogout}})
+	o.want("a hint for another client", o.b.open(r.with("client_id", another.id)).status, http.StatusBadRequest)
+}
+
 func TestOidccRpInitiatedLogoutBadPostLogoutRedirectUri(t *testing.T) {
 	o, idToken, _ := newLogout(t)
 	o.asked(o.endSession("id_token_hint", idToken, "post_logout_redirect_uri", "https://other.example/signed-out", "state", logoutState))

@@ -21,10 +21,10 @@ import (
 
 func TestOpenIDClient(t *testing.T) { newWorld(t).runAll("openid-client.mjs") }
 
-func TestOpenIDClientWithNonces(t *testing.T) {
+func TestOpenIDClientThatRegistersAndHasNonces(t *testing.T) {
 	w := newWorld(t)
 	w.installed()
-	s, err := withNonces()
+	s, err := another()
 	w.ok(err)
 	(&world{t, s}).runAll("openid-client.mjs")
 }
@@ -137,7 +137,7 @@ func (w *world) run(script string, report func(name, failed string)) error {
 	w.Helper()
 	b := w.browser()
 	given, err := json.Marshal(map[string]any{
-		"issuer": w.issuer, "redirect_uri": somewhere, "resource": servedResource, "registration": w.server == shared, "post_logout_redirect_uri": postLogout, "email": b.email, "clients": w.scriptClients(),
+		"issuer": w.issuer, "redirect_uri": somewhere, "resource": servedResource, "registration": w.server != shared, "post_logout_redirect_uri": postLogout, "email": b.email, "clients": w.scriptClients(),
 	})
 	w.ok(err)
 	node := exec.CommandContext(w.Context(), "node", script)

@@ -35,11 +35,12 @@ type server struct {
 // shared is the one that nearly all tests ask.
 var shared *server
 
-// withNonces is another one, for the test that asks for it, which wants nonces in DPoP proofs (RFC 9449, section 8). It has a database of its
-// own: one that serves two issuers would have either tell clients of sign-outs.
-var withNonces = sync.OnceValues(func() (*server, error) {
+// another is one for the test that asks for it. It wants nonces in DPoP proofs (RFC 9449, section 8), and clients register themselves there,
+// for which it tells none on this machine of a sign-out. It has a database of its own: one that serves two issuers would have either tell
+// clients of sign-outs.
+var another = sync.OnceValues(func() (*server, error) {
 	s := &server{db: storetest.New(whole), log: shared.log}
-	return s, s.start("-dpop-nonces")
+	return s, s.start("-dpop-nonces", "-registration", "open", "-resources", servedResource)
 })
 
 // whole is all tests together.
@@ -79,7 +80,7 @@ func run(m *testing.M) (code int) {
 		}
 	}
 	shared = &server{db: storetest.New(whole), log: &output{}}
-	if err := shared.start("-registration", "open", "-resources", servedResource); err != nil {
+	if err := shared.start("-resources", servedResource); err != nil {
 		fmt.Fprintf(os.Stderr, "authserver: %v\n%s", err, shared.log)
 		return
 	}

@@ -344,7 +344,9 @@ func (b *browser) open(r *request) answer {
 	b.Helper()
 	r.header.Set("X-Forwarded-For", b.netAddress.String())
 	r.header.Set("Accept", "text/html")
-	r.header.Set("Sec-Fetch-Site", "same-origin")
+	if r.header.Get("Sec-Fetch-Site") == "" {
+		r.header.Set("Sec-Fetch-Site", "same-origin")
+	}
 	return b.sendBy(b.http, r)
 }
 

@@ -1,6 +1,7 @@
 // Command gen writes what is generated from the migrated schema rather than by sqlc:
 //
 //	store/constraints.go   a constant for each constraint and unique index, from the catalog
+//	store/schema_version.go   the version of the newest migration
 //	store/sql.go           the calls' statements by name
 //	db/schema.sql          the dump that reviewers diff
 //	internal/catalog/objects.json   what 'oauthdb check' looks for in a database
@@ -84,7 +85,11 @@ func run(ctx context.Context, check bool, fresh string) (err error) {
 	if err != nil {
 		return err
 	}
-	outputs = append(outputs, output{"store/constraints.go", constraints}, output{"db/schema.sql", schema}, output{"internal/catalog/objects.json", objects})
+	version, err := versionFile(ctx, db)
+	if err != nil {
+		return err
+	}
+	outputs = append(outputs, output{"store/schema_version.go", version}, output{"store/constraints.go", constraints}, output{"db/schema.sql", schema}, output{"internal/catalog/objects.json", objects})
 	var stale []string
 	for _, o := range outputs {
 		old, err := os.ReadFile(o.path)
@@ -106,6 +111,21 @@ func run(ctx context.Context, check bool, fresh string) (err error) {
 		return fmt.Errorf("stale: %s; run `make generate` and commit what it writes", strings.Join(stale, ", "))
 	}
 	return nil
+}
+
+// versionFile renders store/schema_version.go.
+func versionFile(ctx context.Context, db *sql.DB) ([]byte, error) {
+	version, err := migrations.Version(ctx, db, migrations.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return fmt.Appendf(nil, `// Code generated from the migrations by "make generate". DO NOT EDIT.
+
+package store
+
+// SchemaVersion is the version of the newest migration that the calls of this package need. They also work on a schema that is newer.
+const SchemaVersion = %d
+`, version), nil
 }
 
 // objectsFile renders internal/catalog/objects.json.

@@ -131,3 +131,80 @@ func rows(r io.Reader) iter.Seq2[map[string]json.RawMessage, error] {
 		}
 	}
 }
+
+// listed reads the objects of a list that is a member of an object, or of a file that is the list. Other members are passed over, however
+// long they are.
+func listed(r io.Reader, name string) iter.Seq2[map[string]json.RawMessage, error] {
+	return func(yield func(map[string]json.RawMessage, error) bool) {
+		d := json.NewDecoder(r)
+		list := func() (stopped bool, err error) {
+			for d.More() {
+				var o map[string]json.RawMessage
+				if err := d.Decode(&o); err != nil {
+					return false, err
+				}
+				if !yield(o, nil) {
+					return true, nil
+				}
+			}
+			_, err = d.Token()
+			return false, err
+		}
+		read := func() (stopped bool, err error) {
+			t, err := d.Token()
+			if err != nil {
+				return false, err
+			}
+			if t == json.Delim('[') {
+				return list()
+			}
+			if t != json.Delim('{') {
+				return false, fmt.Errorf("at byte %d: neither an object nor a list", d.InputOffset())
+			}
+			for d.More() {
+				member, err := d.Token()
+				if err != nil {
+					return false, err
+				}
+				if member != name {
+					if err := pass(d); err != nil {
+						return false, err
+					}
+					continue
+				}
+				if t, err := d.Token(); err != nil {
+					return false, err
+				} else if t != json.Delim('[') {
+					return false, fmt.Errorf("at byte %d: %s is not a list", d.InputOffset(), name)
+				}
+				if stopped, err := list(); stopped || err != nil {
+					return stopped, err
+				}
+			}
+			_, err = d.Token()
+			return false, err
+		}
+		if stopped, err := read(); err != nil && !stopped {
+			yield(nil, readError(d, err))
+		}
+	}
+}
+
+// pass reads a value, of which it keeps nothing.
+func pass(d *json.Decoder) error {
+	for depth := 0; ; {
+		t, err := d.Token()
+		if err != nil {
+			return err
+		}
+		switch t {
+		case json.Delim('{'), json.Delim('['):
+			depth++
+		case json.Delim('}'), json.Delim(']'):
+			depth--
+		}
+		if depth == 0 {
+			return nil
+		}
+	}
+}

@@ -186,7 +186,7 @@ type app struct {
 // browser follows redirects within the server, and stops where it is sent elsewhere.
 func browser(base string) *http.Client {
 	jar, _ := cookiejar.New(nil)
-	return &http.Client{Jar: jar, Timeout: 30 * time.Second, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
+	return &http.Client{Jar: jar, Timeout: 3 * time.Minute, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
 		if !strings.HasPrefix(r.URL.String(), base+"/") || strings.HasSuffix(r.URL.Path, "/sign-in") || strings.HasSuffix(r.URL.Path, "/signed-out") {
 			return http.ErrUseLastResponse
 		}
@@ -228,7 +228,7 @@ func (s *server) authorize(ctx context.Context, signedIn string, c *app, asked s
 	return send(b, r)
 }
 
-var plain = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+var plain = &http.Client{Timeout: 3 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 
 // post sends a form of the client's.
 func (s *server) post(ctx context.Context, path string, c *app, form url.Values) (answer, error) {

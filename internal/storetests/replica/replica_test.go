@@ -1,14 +1,19 @@
 package replica
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"maps"
 	"net/url"
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
@@ -69,6 +74,10 @@ func TestReplica(t *testing.T) {
 		{"a single statement that waits reads what was there before", singleStatement},
 		{"snapshots that are older than the answer aren't used", repeatableRead},
 		{"without a position the primary answers", withoutPosition},
+		{"a position on an idle primary is one that a standby gets to", idle},
+		{"there is time left for the primary", deadline},
+		{"callers share positions", sharedPositions},
+		{"a role with no rights but to read is enough", reader},
 		{"a server that never was a standby answers at once", neverAStandby},
 		{"a server of another database isn't read", anotherServer},
 		{"a standby that is away costs no answer", away},
@@ -172,6 +181,7 @@ func tooEarly(p *pair) {
 	p.caughtUp()
 	tx, err := p.Pool.Begin(p.Ctx)
 	p.OK(err)
+	defer func() { _ = tx.Rollback(context.WithoutCancel(p.Ctx)) }()
 	_, err = p.Q.WithTx(tx).RevokeAuthorization(p.Ctx, g.Authorization)
 	p.OK(err)
 	early := p.here(p.Pool)
@@ -209,7 +219,7 @@ func singleStatement(p *pair) {
 		live bool
 		err  error
 	}
-	answers := make(chan answer)
+	answers := make(chan answer, 1)
 	go func() {
 		var a answer
 		a.err = p.raw.QueryRow(p.Ctx, `
@@ -265,6 +275,127 @@ func withoutPosition(p *pair) {
 	p.OK(err)
 	_, err = q.DeleteExpiredProofs(ctx, 10)
 	p.OK(err)
+}
+
+// idle takes a position where the primary is about to write the header of a segment, and then writes nothing.
+func idle(p *pair) {
+	g := p.grant()
+	p.caughtUp()
+	p.Exec(`SELECT pg_switch_wal()`)
+	at := p.here(p.Pool)
+	var begins string
+	p.OK(p.Pool.QueryRow(p.Ctx, `
+		SELECT upper(lpad(to_hex(l - l % s), 16, '0'))
+		FROM (SELECT (pg_current_wal_insert_lsn() - '0/0')::int8, pg_size_bytes(current_setting('wal_segment_size'))) AS x (l, s)`).Scan(&begins))
+	if at.String()[9:] != begins {
+		p.Errorf("the position is %s, want that where the segment begins, %s: no record ends after it", at, begins)
+	}
+	r, q := p.replica(p.standby.URL, p.Pool, forever)
+	p.want(db.After(p.Ctx, at), "on an idle primary", q, g, store.OutcomeActive)
+	if s := r.Stat(); s.ByStandby != 5 {
+		p.Errorf("%+v, want all answered by the standby", s)
+	}
+}
+
+// deadline gives less time than a standby may take.
+func deadline(p *pair) {
+	g := p.grant()
+	p.caughtUp()
+	p.on(`SELECT pg_wal_replay_pause()`)
+	defer p.on(`SELECT pg_wal_replay_resume()`)
+	p.NewUser()
+	r, q := p.replica(p.standby.URL, p.Pool, forever)
+	ctx, cancel := context.WithTimeout(db.After(p.Ctx, p.here(p.Pool)), 8*time.Second)
+	defer cancel()
+	row, err := q.IntrospectToken(ctx, store.IntrospectTokenParams{Token: fixture.Digest(g.Access), ClientAuthMethod: fixture.Server})
+	p.OK(err)
+	p.Want("IntrospectToken with a deadline", row.Outcome, store.OutcomeActive)
+	if ends, _ := ctx.Deadline(); time.Until(ends) < time.Second {
+		p.Errorf("the primary was asked %s before the deadline", time.Until(ends))
+	}
+	if s := r.Stat(); s != (db.ReplicaStat{Behind: 1}) {
+		p.Errorf("%+v, want it answered by the primary", s)
+	}
+}
+
+// statements counts what is sent.
+type statements struct{ n atomic.Int64 }
+
+func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	s.n.Add(1)
+	return ctx
+}
+
+func (s *statements) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// sharedPositions has many ask at once, each for a position of its own, of what was revoked just before.
+func sharedPositions(p *pair) {
+	const callers = 16
+	var counted statements
+	primary, err := db.Open(p.Ctx, p.primary.URL, db.Options{MaxConns: 4, Tracer: &counted})
+	p.OK(err)
+	p.Cleanup(primary.Close)
+	r, q := p.replica(p.standby.URL, primary, forever)
+	grants := make([]grant, callers)
+	for i := range grants {
+		grants[i] = p.grant()
+	}
+	p.caughtUp()
+	before := counted.n.Load()
+	var asked atomic.Int64
+	fixture.Together(fixture.Times(callers, func(i int) {
+		ask := func(want store.Outcome) {
+			at, err := r.Position(p.Ctx)
+			if err != nil {
+				p.Error(err)
+				return
+			}
+			row, err := q.IntrospectToken(db.After(p.Ctx, at), store.IntrospectTokenParams{Token: fixture.Digest(grants[i].Access), ClientAuthMethod: fixture.Server})
+			if err != nil || row.Outcome != want {
+				p.Errorf("%s, %v; want %s", row.Outcome, err, want)
+			}
+			asked.Add(1)
+		}
+		for range 20 {
+			ask(store.OutcomeActive)
+		}
+		if _, err := p.Q.RevokeAuthorization(p.Ctx, grants[i].Authorization); err != nil {
+			p.Error(err)
+			return
+		}
+		ask(store.OutcomeInactive)
+	})...)
+	p.Logf("%d introspections of %d callers took %d statements on the primary", asked.Load(), callers, counted.n.Load()-before)
+	if s := r.Stat(); s.ByStandby != asked.Load() || asked.Load() != 21*callers {
+		p.Errorf("%+v, want all of %d answered by the standby", s, asked.Load())
+	}
+}
+
+func reader(p *pair) {
+	p.Exec(`CREATE ROLE reader LOGIN PASSWORD 'reader'`)
+	p.Exec(`GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader`)
+	g := p.grant()
+	p.caughtUp()
+	as := func(raw string) string {
+		u, err := url.Parse(raw)
+		p.OK(err)
+		u.User = url.UserPassword("reader", "reader")
+		return u.String()
+	}
+	primary, err := db.Open(p.Ctx, as(p.primary.URL), db.Options{MaxConns: 2})
+	p.OK(err)
+	p.Cleanup(primary.Close)
+	r, q := p.replica(as(p.standby.URL), primary, forever)
+	at, err := r.Position(p.Ctx)
+	p.OK(err)
+	p.want(db.After(p.Ctx, at), "as a role that reads", q, g, store.OutcomeActive)
+	if s := r.Stat(); s != (db.ReplicaStat{ByStandby: 5}) {
+		p.Errorf("%+v, want all answered by the standby", s)
+	}
+	p.OK(db.Check(p.Ctx, r.Standby(), db.CheckOptions{Standby: true}))
+	if err := db.Check(p.Ctx, r.Standby(), db.CheckOptions{}); !errors.Is(err, db.ErrStandby) {
+		p.Errorf("a standby is ready to write: %v", err)
+	}
 }
 
 func neverAStandby(p *pair) {

@@ -202,8 +202,8 @@ func (w *town) user(id store.UserID) store.User {
 	return u
 }
 
-// grant gives a member a session and a token of it.
-func grant(t *testing.T, q *store.Queries, user store.UserID) token.Digest {
+// grant gives a member a session and a token. It is one of the session, unless offline_access is among the scopes.
+func grant(t *testing.T, q *store.Queries, user store.UserID, scopes ...string) token.Digest {
 	t.Helper()
 	ctx := t.Context()
 	client, session, access := store.NewClientID(), store.NewSessionID(), token.Mint(token.AccessToken)
@@ -214,15 +214,15 @@ func grant(t *testing.T, q *store.Queries, user store.UserID) token.Digest {
 		}
 	}
 	_, err := q.CreateClient(ctx, store.CreateClientParams{
-		ID: store.NewOAuthClientID(), ClientID: client, RedirectURIs: []string{"https://client.example/callback"}, Public: new(true), Scopes: []string{"openid"},
+		ID: store.NewOAuthClientID(), ClientID: client, RedirectURIs: []string{"https://client.example/callback"}, Public: new(true), Scopes: scopes,
 	})
 	must(err)
 	created, err := q.CreateSession(ctx, store.CreateSessionParams{ID: session, UserID: user, Token: token.DigestOf(string(session)), Lifetime: time.Hour})
 	must(err)
 	code := token.Mint(token.AuthorizationCode)
 	granted, err := q.GrantAuthorization(ctx, store.GrantAuthorizationParams{
-		ID: store.NewAuthorizationID(), UserID: user, ClientID: client, SessionID: &session, Scopes: []string{"openid"},
-		GrantedScopes: []string{"openid"}, RedirectURI: new("https://client.example/callback"), ResponseType: new("code"),
+		ID: store.NewAuthorizationID(), UserID: user, ClientID: client, SessionID: &session, Scopes: scopes,
+		GrantedScopes: scopes, RedirectURI: new("https://client.example/callback"), ResponseType: new("code"),
 		CodeChallenge: new(token.S256("verifier")), CodeChallengeMethod: new("S256"), Code: code.Digest(), CodeLifetime: time.Minute,
 	})
 	must(err)
@@ -297,6 +297,7 @@ func TestExistingUsers(t *testing.T) {
 		}
 	}
 	w.mustPaste(w.block(backfill, 0))
+	w.wantRows("users of the first and the last batch are of one transaction", `SELECT count(DISTINCT xmin) FROM oauthdb."user" WHERE id IN ('1', '1300')`, `(2)`)
 	w.wantRows("what is left after copying", w.block(backfill, 1), `("not copied, or differs",200)`, `("not copied, or differs",201)`)
 	if err := held.Commit(ctx); err != nil {
 		t.Fatal(err)
@@ -319,6 +320,8 @@ func TestExistingUsers(t *testing.T) {
 			t.Errorf("%s: %v", sql, err)
 		}
 	}
+	w.wantRows("functions that anybody may call", `SELECT p.proname FROM pg_proc AS p
+		WHERE p.pronamespace = 'oauthdb_mirror'::regnamespace AND has_function_privilege('`+w.name+`_app', p.oid, 'EXECUTE')`)
 	before := w.rows(`SELECT xmin FROM oauthdb."user" WHERE id = '1'`)
 	if err := w.appDoes(`UPDATE accounts.members SET seen_at = now(), display_name = display_name`); err != nil {
 		t.Fatal(err)
@@ -361,7 +364,8 @@ func TestExistingUsers(t *testing.T) {
 	}
 
 	// Bans and endings.
-	access := grant(t, w.q, "1")
+	access := grant(t, w.q, "1", "openid", "offline_access")
+	ofSession := grant(t, w.q, "1", "openid")
 	w.dies("a ban that is rolled back", access, false, func() error {
 		return errors.Join(w.appDoes(`BEGIN; UPDATE accounts.members SET banned_at = now() WHERE id = 1; ROLLBACK`))
 	})
@@ -372,10 +376,12 @@ func TestExistingUsers(t *testing.T) {
 	if err := w.appDoes(`UPDATE accounts.members SET banned_at = NULL WHERE id = 1`); err != nil {
 		t.Fatal(err)
 	}
-	if active(t, w.q, access) {
+	if active(t, w.q, access) || active(t, w.q, ofSession) {
 		t.Error("a grant came back when the ban was lifted")
 	}
-	access = grant(t, w.q, "1")
+	w.wantRows("sessions that came back when the ban was lifted", `SELECT s.id FROM oauthdb.session AS s JOIN oauthdb."user" AS u ON u.id = s.user_id
+		WHERE u.id = '1' AND oauthdb.session_is_live(s, u)`)
+	access = grant(t, w.q, "1", "openid")
 	if _, err := w.q.EndUserSessions(ctx, store.EndUserSessionsParams{UserID: "1"}); err != nil { // its functions find their tables in the schema
 		t.Fatal(err)
 	}
@@ -400,10 +406,10 @@ func TestExistingUsers(t *testing.T) {
 	if u := w.user("1"); u.SuspendedAt != nil || u.Email != nil || u.EmailVerified {
 		t.Errorf("a user whose ban is lifted, and whose address is gone: %+v", u)
 	}
-	access = grant(t, w.q, "2")
+	access = grant(t, w.q, "2", "openid", "offline_access")
 	w.dies("a member who is deleted softly", access, true, func() error { return w.appDoes(`UPDATE accounts.members SET deleted_at = now() WHERE id = 2`) })
 
-	access = grant(t, w.q, "6")
+	access = grant(t, w.q, "6", "openid", "offline_access")
 	owned := store.NewClientID()
 	if _, err := w.q.CreateClient(ctx, store.CreateClientParams{
 		ID: store.NewOAuthClientID(), ClientID: owned, UserID: new(store.UserID("6")), RedirectURIs: []string{"https://client.example/callback"}, Public: new(true),
@@ -424,7 +430,7 @@ func TestExistingUsers(t *testing.T) {
 	}
 
 	// As the page has it in Go, and a user who is deleted here alone.
-	access = grant(t, w.q, "7")
+	access = grant(t, w.q, "7", "openid", "offline_access")
 	pool, id := w.auth, "7"
 	w.dies("a member who is deleted with the user", access, true, func() error {
 		return db.InTx(ctx, pool, db.TxOptions{}, func(tx pgx.Tx) error {
@@ -454,10 +460,12 @@ func TestExistingUsers(t *testing.T) {
 	w.mustPaste(off)
 	w.exec(w.admin, `INSERT INTO accounts.members VALUES (4000, 'Loaded', 'loaded@example.com')`)
 	w.exec(w.admin, `UPDATE accounts.members SET banned_at = now() WHERE id = 12`)
+	w.exec(w.admin, `UPDATE accounts.members SET email_confirmed_at = now() WHERE id = 3001`)
 	w.exec(w.admin, `DELETE FROM accounts.members WHERE id = 100`)
 	w.mustPaste(on)
 	missed := []string{`("a member whose user was deleted",11)`, `("a user without a member",100)`}
-	w.wantRows("what a bulk load leaves", w.block(backfill, 1), append(slices.Clone(missed), `("not copied, or differs",12)`, `("not copied, or differs",4000)`)...)
+	w.wantRows("what a bulk load leaves", w.block(backfill, 1), append(slices.Clone(missed), `("not copied, or differs",12)`,
+		`("not copied, or differs",3001)`, `("not copied, or differs",4000)`)...)
 	w.mustPaste(w.block(backfill, 0))
 	w.wantRows("what copying leaves of it", w.block(backfill, 1), missed...)
 

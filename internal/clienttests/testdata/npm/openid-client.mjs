@@ -181,17 +181,17 @@ test('RP-initiated logout', async () => {
   assert.equal((await client.tokenIntrospection(config, tokens.access_token)).active, false)
 })
 
-if (given.registration) {
-  test('a resource', async () => {
-    const config = await discover('client_secret_basic')
-    const tokens = await grant(config, { resource: given.resource })
-    const seen = await client.tokenIntrospection(config, tokens.access_token)
-    assert.ok([seen.aud].flat().includes(given.resource))
-    const refreshed = await client.refreshTokenGrant(config, tokens.refresh_token, { resource: given.resource })
-    assert.ok([(await client.tokenIntrospection(config, refreshed.access_token)).aud].flat().includes(given.resource))
-    await rejects(() => client.refreshTokenGrant(config, refreshed.refresh_token, { resource: 'https://bank.example' }), 'invalid_target')
-  })
+test('a resource', async () => {
+  const config = await discover('client_secret_basic')
+  const tokens = await grant(config, { resource: given.resource })
+  const seen = await client.tokenIntrospection(config, tokens.access_token)
+  assert.ok([seen.aud].flat().includes(given.resource))
+  const refreshed = await client.refreshTokenGrant(config, tokens.refresh_token, { resource: given.resource })
+  assert.ok([(await client.tokenIntrospection(config, refreshed.access_token)).aud].flat().includes(given.resource))
+  await rejects(() => client.refreshTokenGrant(config, refreshed.refresh_token, { resource: 'https://bank.example' }), 'invalid_target')
+})
 
+if (given.registration) {
   test('registration', async () => {
     const metadata = { client_name: 'registered by itself', redirect_uris: [given.redirect_uri], grant_types: ['authorization_code', 'refresh_token'] }
     for (const method of ['client_secret_basic', 'client_secret_post', 'none']) {
@@ -202,6 +202,14 @@ if (given.registration) {
       const tokens = await grant(config)
       await client.refreshTokenGrant(config, tokens.refresh_token)
     }
+  })
+
+  test('a registration that is refused', async () => {
+    const metadata = { redirect_uris: ['https://client.example/#fragment'] }
+    await rejects(
+      () => client.dynamicClientRegistration(new URL(given.issuer), metadata, undefined, { execute: [client.allowInsecureRequests] }),
+      'invalid_redirect_uri',
+    )
   })
 }
 

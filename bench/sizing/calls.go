@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/oauthdb/oauthdb/bench/dataset"
+	"github.com/oauthdb/oauthdb/bench/sides"
+	"github.com/oauthdb/oauthdb/db"
+	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/token"
+)
+
+// volume is what a call has written and left.
+type volume struct {
+	log   int64 // of the write-ahead log, without images of whole pages
+	table int64
+	index int64
+}
+
+// read is what has been written up to now, and what is there.
+func (p *place) read(ctx context.Context) (lsn string, v volume, err error) {
+	err = p.pool.QueryRow(ctx, `
+		SELECT pg_current_wal_insert_lsn()::text, sum(pg_relation_size(c.oid))::bigint, sum(pg_indexes_size(c.oid))::bigint
+		FROM pg_class AS c
+		WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace`).Scan(&lsn, &v.table, &v.index)
+	return lsn, v, err
+}
+
+// calls measures each call by itself, on one connection.
+func calls(ctx context.Context, server *dataset.Server, o options) (text string, err error) {
+	p, err := newPlace(ctx, server, "calls")
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, p.drop(context.WithoutCancel(ctx))) }()
+	if _, err := p.pool.Exec(ctx, `CREATE SCHEMA walinspect; CREATE EXTENSION pg_walinspect SCHEMA walinspect`); err != nil {
+		return "", err
+	}
+	l := lifetimes{code: time.Hour, access: time.Hour, refresh: 30 * 24 * time.Hour}
+	with, without := make([]family, o.calls), make([]family, o.calls)
+	var access []token.Digest
+	steps := []struct {
+		name string
+		call func(i int) error
+	}{
+		{"`CreateSession`", func(i int) (err error) { with[i].session, err = p.signIn(ctx, 24*time.Hour); return err }},
+		{"`GrantAuthorization`", func(i int) error { return p.grant(ctx, &with[i], l) }},
+		{"`RedeemAuthorizationCode`", func(i int) error { return p.redeem(ctx, &with[i], l, false) }},
+		{"`RotateRefreshToken`", func(i int) error { return p.rotate(ctx, &with[i], l, false) }},
+		{"", func(i int) error { without[i].session = with[i].session; return p.grant(ctx, &without[i], l) }},
+		{"`RedeemAuthorizationCode`, access token without a row", func(i int) error { return p.redeem(ctx, &without[i], l, true) }},
+		{"`RotateRefreshToken`, access token without a row", func(i int) error { return p.rotate(ctx, &without[i], l, true) }},
+		{"`IssueAccessToken` (client credentials)", func(int) error {
+			id := store.NewAccessTokenID()
+			access = append(access, *digestOf(id, false))
+			r, err := p.q.IssueAccessToken(ctx, store.IssueAccessTokenParams{
+				ID: id, AccessToken: digestOf(id, false), ClientID: p.now, ClientAuthMethod: "client_secret_basic", ClientSecret: secret,
+				Scopes: []string{"email"}, Lifetime: time.Hour,
+			})
+			return want(r.Outcome, store.OutcomeIssued, err)
+		}},
+		{"`IntrospectToken`", func(i int) error {
+			r, err := p.q.IntrospectToken(ctx, store.IntrospectTokenParams{Token: access[i], ClientAuthMethod: "server"})
+			return want(r.Outcome, store.OutcomeActive, err)
+		}},
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "Each call %d times, on PostgreSQL %s. Log is the write-ahead log without images of whole pages; table and indexes are what has grown.\n\n",
+		o.calls, p.version(ctx))
+	each := map[string]volume{}
+	b.WriteString("| Call | log, bytes | table, bytes | indexes, bytes |\n|---|---:|---:|---:|\n")
+	for _, s := range steps {
+		_, before, err := p.read(ctx)
+		if err != nil {
+			return "", err
+		}
+		// so that each page is in the log once, and what comes then are records
+		if _, err := p.pool.Exec(ctx, `CHECKPOINT`); err != nil {
+			return "", err
+		}
+		start, _, err := p.read(ctx)
+		if err != nil {
+			return "", err
+		}
+		for i := range o.calls {
+			if err := s.call(i); err != nil {
+				return "", fmt.Errorf("%s: %w", s.name, err)
+			}
+		}
+		end, after, err := p.read(ctx)
+		if err != nil {
+			return "", err
+		}
+		if s.name == "" {
+			continue
+		}
+		log, err := p.records(ctx, start, end)
+		if err != nil {
+			return "", err
+		}
+		n := int64(o.calls)
+		v := volume{log / n, (after.table - before.table) / n, (after.index - before.index) / n}
+		each[s.name] = v
+		fmt.Fprintf(&b, "| %s | %d | %d | %d |\n", s.name, v.log, v.table, v.index)
+		sides.Logf("%s", s.name)
+	}
+
+	// The collector, once everything has expired.
+	if _, err := p.pool.Exec(ctx, `UPDATE oauth_access_token SET expires_at = now() - interval '1 day'; UPDATE oauth_refresh_token SET expires_at = now() - interval '1 day';
+		UPDATE session SET expires_at = now() - interval '1 day'`); err != nil {
+		return "", err
+	}
+	if _, err := p.pool.Exec(ctx, `CHECKPOINT`); err != nil {
+		return "", err
+	}
+	start, _, err := p.read(ctx)
+	if err != nil {
+		return "", err
+	}
+	var rows int64
+	collector := db.NewCollector(p.q, db.CollectorOptions{Retention: -1})
+	for range 3 {
+		done, err := collector.Collect(ctx)
+		if err != nil {
+			return "", err
+		}
+		for _, n := range done {
+			rows += n
+		}
+	}
+	end, _, err := p.read(ctx)
+	if err != nil {
+		return "", err
+	}
+	log, err := p.records(ctx, start, end)
+	if err != nil {
+		return "", err
+	}
+	if rows == 0 {
+		return "", errors.New("the collector deleted nothing")
+	}
+	fmt.Fprintf(&b, "| the collector, for each row that it deletes | %d | | |\n\n", log/rows)
+	b.WriteString(million(each, log/rows))
+	return b.String(), nil
+}
+
+// million is what a million users add up to, by what each call writes and leaves.
+func million(each map[string]volume, deleted int64) string {
+	const users, day = 1_000_000, 24 * time.Hour
+	session, grant := each["`CreateSession`"], each["`GrantAuthorization`"]
+	var b strings.Builder
+	b.WriteString("| A million users, each with a session and a grant a week, who refresh | rows of refresh tokens | kept, GB | log a day, GB |\n|---|---:|---:|---:|\n")
+	for _, refreshes := range []int64{4, 24} {
+		for _, lifetime := range []time.Duration{30 * day, 7 * day, day} {
+			for _, rowless := range []bool{false, true} {
+				redeem, rotate, what := each["`RedeemAuthorizationCode`"], each["`RotateRefreshToken`"], ""
+				plainRedeem, plainRotate := each["`RedeemAuthorizationCode`, access token without a row"], each["`RotateRefreshToken`, access token without a row"]
+				rowsOfRotation := int64(2)
+				if rowless {
+					redeem, rotate, what, rowsOfRotation = plainRedeem, plainRotate, ", access tokens without a row", 1
+				}
+				spent := users * refreshes * int64((lifetime+db.DefaultRetention)/day) // and none of an access token, which is gone within the hour
+				kept := spent*(plainRotate.table+plainRotate.index) + users*(session.table+session.index+grant.table+grant.index+plainRedeem.table+plainRedeem.index)
+				log := users * (refreshes*(rotate.log+rowsOfRotation*deleted) + (session.log+grant.log+redeem.log+(2+rowsOfRotation)*deleted)/7)
+				fmt.Fprintf(&b, "| %d times a day, refresh tokens of %d days%s | %d million | %.0f | %.0f |\n",
+					refreshes, lifetime/day, what, spent/1e6, float64(kept)/1e9, float64(log)/1e9)
+			}
+		}
+	}
+	return strings.ReplaceAll(b.String(), " 1 days", " 1 day")
+}
+
+// records is the size of the records between two positions of the log, without images of pages. Other databases of the server should be idle.
+func (p *place) records(ctx context.Context, start, end string) (n int64, err error) {
+	err = p.pool.QueryRow(ctx, `SELECT sum(record_size)::bigint FROM walinspect.pg_get_wal_stats($1::text::pg_lsn, $2::text::pg_lsn, false)`, start, end).Scan(&n)
+	return n, err
+}
+
+func (p *place) version(ctx context.Context) (v string) {
+	_ = p.pool.QueryRow(ctx, `SELECT current_setting('server_version')`).Scan(&v)
+	return v
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/oauthdb/oauthdb/bench/dataset"
+)
+
+// What is measured goes by the calls: an introspection writes nothing, and an access token without a row writes less.
+func TestCallsAreMeasured(t *testing.T) {
+	server, err := dataset.StartServer(t.Context(), t.Logf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := calls(t.Context(), server, options{calls: 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := map[string]int{}
+	for _, row := range regexp.MustCompile(`(?m)^\| (.+?) \| (\d+) \| \d* \| \d* \|$`).FindAllStringSubmatch(text, -1) {
+		log[row[1]], _ = strconv.Atoi(row[2])
+	}
+	if len(log) != 9 {
+		t.Fatalf("%d calls in\n%s", len(log), text)
+	}
+	for name, n := range log {
+		if (n < 100) != (name == "`IntrospectToken`") {
+			t.Errorf("%s writes %d bytes", name, n)
+		}
+	}
+	if with, without := log["`RotateRefreshToken`"], log["`RotateRefreshToken`, access token without a row"]; without >= with {
+		t.Errorf("a refresh writes %d bytes with a row for the access token, %d without", with, without)
+	}
+}
+
+func TestAMillionUsersAddUp(t *testing.T) {
+	each := map[string]volume{
+		"`CreateSession`":      {log: 700},
+		"`GrantAuthorization`": {log: 1400},
+		"`RedeemAuthorizationCode`, access token without a row": {log: 2100},
+		"`RotateRefreshToken`, access token without a row":      {log: 1000, table: 400, index: 100},
+	}
+	// 4 refreshes a day, kept for 7 days and one more: 32 million rows of 500 bytes. Log: 4 × (1000 + 1 row deleted) and a seventh of
+	// 4200 and 3 rows deleted.
+	const want = "| 4 times a day, refresh tokens of 7 days, access tokens without a row | 32 million | 16 | 5 |"
+	if got := million(each, 70); !strings.Contains(got, want) {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
