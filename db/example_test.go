@@ -12,6 +12,7 @@ import (
 
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/token"
 )
 
 func ExampleOpen() {
@@ -55,6 +56,37 @@ func ExampleInTx() {
 	user, err := store.New(pool).GetUser(ctx, id)
 	fmt.Println(user.Name, err)
 	// Output: Ada <nil>
+}
+
+// Introspections see what was revoked before them, also on a standby. Here the primary is its own.
+func ExampleOpenReplica() {
+	ctx := context.Background()
+	primary, err := db.Open(ctx, databaseURL, db.Options{})
+	must(err)
+	defer primary.Close()
+	replica, err := db.OpenReplica(ctx, databaseURL, primary, db.Options{ReplicaWait: time.Second})
+	must(err)
+	defer replica.Close()
+	q := store.New(replica)
+
+	at, _ := replica.Position(ctx) // no position on an error, and then the primary answers
+	row, err := q.IntrospectToken(db.After(ctx, at), store.IntrospectTokenParams{Token: token.DigestOf("guessed"), ClientAuthMethod: "server"})
+	fmt.Println(row.Outcome, err)
+	// Output: inactive <nil>
+}
+
+// Outcomes that are signs of attacks are logged; a function of your own may count all of them.
+func ExampleObserve() {
+	ctx := context.Background()
+	pool, err := db.Open(ctx, databaseURL, db.Options{})
+	must(err)
+	defer pool.Close()
+	count := func(_ context.Context, o db.Observation) { fmt.Println(o.Call, o.Outcome, db.Security(o.Outcome)) }
+	q := store.New(db.Observe(pool, count, db.LogSecurity(slog.New(slog.DiscardHandler))))
+
+	_, err = q.AuthenticateClient(ctx, store.AuthenticateClientParams{ClientID: "nobody", ClientAuthMethod: "none"})
+	must(err)
+	// Output: AuthenticateClient unauthenticated true
 }
 
 // An error says which constraint a call has violated.

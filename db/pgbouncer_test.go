@@ -422,6 +422,33 @@ func TestTransactionsAndCollectorThroughAPooler(t *testing.T) {
 }
 
 // Where PgBouncer keeps statements for its clients, they are prepared, and planned once. Where it doesn't, none is, and none is left behind.
+// The position and the introspection are sent together, so a pooler in transaction mode can't part them.
+func TestReplicaThroughAPooler(t *testing.T) {
+	t.Parallel()
+	d := testdb.New(t, testdb.Options{})
+	if testdb.Pooled() {
+		t.Skip("there is a pooler already")
+	}
+	r, err := db.OpenReplica(t.Context(), pgbouncer.Start(t, d.URL, pgbouncer.Options{}), d.Pool, db.Options{PgBouncer: true, ReplicaWait: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for range 3 {
+		at, err := r.Position(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		row, err := store.New(r).IntrospectToken(db.After(t.Context(), at), store.IntrospectTokenParams{Token: token.DigestOf("x"), ClientAuthMethod: "server"})
+		if err != nil || row.Outcome != store.OutcomeInactive {
+			t.Errorf("%s, %v", row.Outcome, err)
+		}
+	}
+	if s := r.Stat(); s != (db.ReplicaStat{ByStandby: 3}) {
+		t.Errorf("%+v, want all answered through the pooler", s)
+	}
+}
+
 func TestStatementsArePreparedWherePgBouncerKeepsThem(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

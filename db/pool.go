@@ -99,7 +99,8 @@ type Options struct {
 	PgBouncer bool
 
 	// ReplicaWait is how long a standby may take to reach the position that an introspection asks for, and to answer, before the
-	// primary answers. The default is 200 milliseconds. It is for [OpenReplica], and means nothing elsewhere.
+	// primary answers; half of the time that the context has left, if that is less. The default is 200 milliseconds. It is for
+	// [OpenReplica], and means nothing elsewhere.
 	ReplicaWait time.Duration
 }
 

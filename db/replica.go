@@ -72,14 +72,35 @@ func ParsePosition(text string) (Position, error) {
 // CurrentPosition asks a primary how far its log goes. Take it after the call that has to be seen has returned, or its transaction was
 // committed: what is taken earlier lies before the commit, and a standby that has reached it may not have the write. It fails on a standby.
 func CurrentPosition(ctx context.Context, primary *pgxpool.Pool) (Position, error) {
-	var timeline, lsn int64
+	var timeline, lsn, page, segment int64
 	err := primary.QueryRow(ctx, `
-		SELECT `+timelineOfPrimary+`, (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::int8
-	`).Scan(&timeline, &lsn)
+		SELECT `+timelineOfPrimary+`, (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::int8,
+			current_setting('wal_block_size')::int8, pg_size_bytes(current_setting('wal_segment_size'))
+	`).Scan(&timeline, &lsn, &page, &segment)
 	if err != nil {
 		return Position{}, fmt.Errorf("db: current position: %w", err)
 	}
-	return Position{timeline: uint32(timeline), lsn: uint64(lsn)}, nil
+	return Position{timeline: uint32(timeline), lsn: uint64(endOfRecord(lsn, page, segment))}, nil
+}
+
+// The lengths of the headers of the first page of a segment, and of other pages.
+const (
+	longHeader  = 40
+	shortHeader = 24
+)
+
+// endOfRecord is where the last record ends, if the next one begins at lsn. That is the same, but for the first one of a page: it begins after
+// the header. A standby of an idle primary never gets past the header, as there is nothing.
+//
+// More than a header after the beginning of a page may be the rest of a record.
+func endOfRecord(lsn, page, segment int64) int64 {
+	switch {
+	case lsn%segment == longHeader:
+		return lsn - longHeader
+	case lsn%page == shortHeader && lsn%segment != shortHeader:
+		return lsn - shortHeader
+	}
+	return lsn
 }
 
 // timelineOfPrimary is what the primary writes to. The control file would say it too, but only some time after a promotion.
@@ -366,7 +387,11 @@ func (r *Replica) read(w *replicaRow, dest []any) (reached bool, err error) {
 		return false, *last
 	}
 	patient := int64(now) >= r.behind.Load()
-	ctx, cancel := context.WithTimeout(w.ctx, r.wait)
+	wait := r.wait
+	if ends, ok := w.ctx.Deadline(); ok {
+		wait = min(wait, time.Until(ends)/2) // the rest is for the primary
+	}
+	ctx, cancel := context.WithTimeout(w.ctx, wait)
 	defer cancel()
 	ends, _ := ctx.Deadline()
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {

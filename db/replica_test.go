@@ -69,6 +69,24 @@ func TestStandbysAnswerIntrospectionsAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestPositionsAreWhereARecordEnds(t *testing.T) {
+	t.Parallel()
+	const page, segment = 8 << 10, 16 << 20
+	for lsn, want := range map[int64]int64{
+		5*segment + 40:          5 * segment,
+		5*segment + 24:          5*segment + 24, // inside of the header, where nothing is
+		5*segment + 48:          5*segment + 48,
+		5*segment + page + 24:   5*segment + page,
+		5*segment + page + 32:   5*segment + page + 32, // after the rest of a record
+		5*segment + page + 40:   5*segment + page + 40,
+		5*segment + page + 1024: 5*segment + page + 1024,
+	} {
+		if got := endOfRecord(lsn, page, segment); got != want {
+			t.Errorf("%X: %X, want %X", lsn, got, want)
+		}
+	}
+}
+
 func TestAReplicaNeedsAWait(t *testing.T) {
 	t.Parallel()
 	if _, err := OpenReplica(t.Context(), "", nil, Options{ReplicaWait: -1}); err == nil {

@@ -97,12 +97,33 @@ func (s *Storage) createAuthRequest(ctx context.Context, r *oidc.AuthRequest, us
 	if maxAge == nil && c.row.DefaultMaxAge != nil {
 		maxAge = new(uint(*c.row.DefaultMaxAge / time.Second))
 	}
+	more := url.Values{} // of what the library doesn't read
+	if x := exchangeFrom(ctx); x != nil {
+		more = x.request.Form
+	}
+	claims, err := parseClaims(more.Get("claims"))
+	if err != nil {
+		return nil, err
+	}
+	acrValues := slices.Concat(r.ACRValues, claims.IDToken.ACR.Values)
 	request := Request{
-		Prompt: r.Prompt, MaxAge: maxAge, LoginHint: r.LoginHint, Display: string(r.Display), ACRValues: r.ACRValues,
+		Prompt: r.Prompt, MaxAge: maxAge, LoginHint: r.LoginHint, Display: string(r.Display), ACRValues: acrValues,
 		Subject: store.UserID(userID),
 	}
 	if request.Subject, err = s.userOf(ctx, c.row, userID); err != nil {
 		return nil, err
+	}
+	if sub := claims.IDToken.Sub.Value; sub != "" { // nobody else may be signed in (OpenID Connect Core 1.0, section 5.5.1)
+		named, err := s.userOf(ctx, c.row, sub)
+		switch {
+		case err != nil:
+			return nil, err
+		case request.Subject != "" && request.Subject != named:
+			return nil, oidc.ErrLoginRequired().WithDescription("the hint is about somebody else")
+		case !storable(sub):
+			return nil, oidc.ErrInvalidRequest().WithDescription("a parameter is not text")
+		}
+		request.Subject = named
 	}
 	for _, locale := range r.UILocales {
 		request.UILocales = append(request.UILocales, locale.String())
@@ -119,10 +140,6 @@ func (s *Storage) createAuthRequest(ctx context.Context, r *oidc.AuthRequest, us
 		return nil, oidc.ErrInvalidRequest().WithDescription("unknown response_mode")
 	case r.CodeChallenge != "" && r.CodeChallengeMethod != oidc.CodeChallengeMethodS256:
 		return nil, oidc.ErrInvalidRequest().WithDescription("code_challenge_method must be S256")
-	}
-	more := url.Values{} // of what the library doesn't read
-	if x := exchangeFrom(ctx); x != nil {
-		more = x.request.Form
 	}
 	asked, err := resources(more)
 	if err != nil {

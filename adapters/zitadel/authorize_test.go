@@ -127,6 +127,33 @@ func TestPagesKnowWhatTheRequestSaid(t *testing.T) {
 	}
 }
 
+// OpenID Connect Core 1.0, sections 5.5.1 and 5.5.1.1: who has to be signed in, and how, may stand in the claims parameter.
+func TestPagesKnowWhichSignInTheClaimsAskFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.register()
+	ask := func(claims, acrValues string) fetched {
+		return w.fetch(w.get("/authorize?" + url.Values{
+			"client_id": {c.id}, "redirect_uri": {redirectURI}, "response_type": {"code"}, "scope": {"openid"}, "claims": {claims}, "acr_values": {acrValues},
+			"code_challenge": {oidc.NewSHACodeChallenge("verifier")}, "code_challenge_method": {"S256"},
+		}.Encode()))
+	}
+	for claims, want := range map[string][]any{
+		`{"id_token":{"acr":{"essential":true,"values":["b","c"]},"sub":{"value":"somebody"}}}`:      {[]string{"a", "b", "c"}, "somebody"},
+		`{"id_token":{"acr":{"value":"b"}},"userinfo":{"name":null}}`:                                {[]string{"a", "b"}, ""},
+		`{"id_token":{"auth_time":{"essential":true},"acr":null},"userinfo":{"email":{"x":[1,{}]}}}`: {[]string{"a"}, ""},
+	} {
+		p, err := w.storage.PendingRequest(w.ctx, strings.TrimPrefix(ask(claims, "a").location, "/login?id="))
+		w.ok(err)
+		wantEqual(t, claims, []any{p.Request.ACRValues, p.Request.Subject}, want)
+	}
+	for _, claims := range []string{"x", "[]", `{"id_token":{"acr":{"values":"b"}}}`, `{"id_token":{"acr":{"values":["\u0000"]}}}`, `{"id_token":{"sub":{"value":"\u0000"}}}`, `"` + strings.Repeat("a", 20<<10) + `"`} {
+		if got := ask(claims, ""); !strings.Contains(got.location, "error=invalid_request") {
+			t.Errorf("%.40s: %+v", claims, got)
+		}
+	}
+}
+
 // OpenID Connect Dynamic Client Registration 1.0, section 2, default_max_age.
 func TestClientsDefaultMaxAgeCounts(t *testing.T) {
 	t.Parallel()

@@ -88,3 +88,31 @@ func storableJSON(value any, depth int) bool {
 	}
 	return true
 }
+
+// claimsRequest is what of the claims parameter concerns the sign-in (OpenID Connect Core 1.0, section 5.5): who has to be signed in, and how.
+// The other claims are voluntary, and come by scopes.
+type claimsRequest struct {
+	IDToken struct {
+		Sub struct {
+			Value string `json:"value"`
+		} `json:"sub"`
+		ACR struct {
+			Value  string   `json:"value"`
+			Values []string `json:"values"`
+		} `json:"acr"`
+	} `json:"id_token"`
+}
+
+// parseClaims reads the parameter.
+func parseClaims(text string) (c claimsRequest, err error) {
+	if text == "" {
+		return c, nil
+	}
+	if len(text) > maxDetails || json.Unmarshal([]byte(text), &c) != nil {
+		return c, oidc.ErrInvalidRequest().WithDescription("claims is not a JSON object of claims")
+	}
+	if c.IDToken.ACR.Value != "" {
+		c.IDToken.ACR.Values = append(c.IDToken.ACR.Values, c.IDToken.ACR.Value)
+	}
+	return c, nil
+}

@@ -164,8 +164,9 @@
 //
 // # What is not served
 //
-// The implicit and hybrid flows (OAuth 2.1, section 10), request objects, the registration and claims parameters, and software statements. A
-// request that needs one of them is refused, but for claims, which are voluntary, and software statements, which are kept and not believed.
+// The implicit and hybrid flows (OAuth 2.1, section 10), request objects, the registration parameter, and software statements. A request
+// that needs one of them is refused, but for software statements, which are kept and not believed. Of the claims parameter the sub and acr of the
+// ID token are followed ([Request]); other claims are voluntary, and come by scopes.
 //
 // # What it must not do
 //

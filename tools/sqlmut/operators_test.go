@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -112,3 +113,19 @@ func TestNotUnderstood(t *testing.T) {
 
 // isID is the columns that are NOT NULL in testdata/operators.
 func isID(table, column string) bool { return table == "owner" && column == "id" }
+
+// The parameters are called by what the code passes, in whatever order the fields of the struct are.
+func TestParametersAreNamedAsTheyArePassed(t *testing.T) {
+	t.Parallel()
+	units, err := readQueries("x.sql.go", []byte("package store\n\nconst pay = `-- name: Pay :one\nSELECT $1, $2, $3\n`\n"+`
+type PayParams struct { Amount int; ID string; Tags []string }
+
+func (q *Queries) Pay(ctx context.Context, arg PayParams) (int, error) {
+	row := q.db.QueryRow(ctx, pay, arg.ID, pq.Array(arg.Tags), arg.Amount)
+	return 0, row.Scan()
+}
+`))
+	if err != nil || len(units) != 1 || !slices.Equal(units[0].parameters, []string{"ID", "Tags", "Amount"}) {
+		t.Errorf("%+v, %v", units, err)
+	}
+}

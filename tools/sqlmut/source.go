@@ -135,8 +135,7 @@ func readQueries(file string, content []byte) ([]unit, error) {
 		return nil, err
 	}
 	var found []unit
-	structs := map[string][]string{} // their fields
-	methods := map[string][]string{} // their parameters after the first, the context
+	arguments := map[string][]string{} // of each method that runs a query, after the context and the SQL
 	ast.Inspect(f, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.BasicLit:
@@ -150,36 +149,47 @@ func readQueries(file string, content []byte) ([]unit, error) {
 			if m := queryName.FindStringSubmatch(text); m != nil {
 				found = append(found, unit{name: m[1], file: file, sql: text})
 			}
-		case *ast.TypeSpec:
-			if s, ok := n.Type.(*ast.StructType); ok {
-				structs[n.Name.Name] = namesOf(s.Fields)
-			}
 		case *ast.FuncDecl:
-			if names := namesOf(n.Type.Params); n.Recv != nil && len(names) > 0 {
-				methods[n.Name.Name] = names[1:]
+			if n.Recv == nil || n.Body == nil {
+				break
 			}
+			ast.Inspect(n.Body, func(inner ast.Node) bool {
+				call, ok := inner.(*ast.CallExpr)
+				if !ok || len(call.Args) < 2 {
+					return true
+				}
+				if s, ok := call.Fun.(*ast.SelectorExpr); ok && slices.Contains(runners, s.Sel.Name) && arguments[n.Name.Name] == nil {
+					for _, a := range call.Args[2:] {
+						arguments[n.Name.Name] = append(arguments[n.Name.Name], nameOf(a))
+					}
+				}
+				return true
+			})
 		}
 		return true
 	})
 	for i, u := range found {
-		switch names, fields := methods[u.name], structs[u.name+"Params"]; {
-		case fields != nil && slices.Contains(names, "arg"):
-			found[i].parameters = fields
-		default:
-			found[i].parameters = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == "db" })
-		}
+		found[i].parameters = arguments[u.name]
 	}
 	return found, nil
 }
 
-func namesOf(list *ast.FieldList) []string {
-	var names []string
-	for _, f := range list.List {
-		for _, n := range f.Names {
-			names = append(names, n.Name)
+// runners are the methods by which the code of sqlc runs a query, for pgx and for database/sql.
+var runners = []string{"Query", "QueryRow", "Exec", "QueryContext", "QueryRowContext", "ExecContext"}
+
+// nameOf is what a query's argument is called: X for arg.X, x for x, and both also in pq.Array(x).
+func nameOf(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.SelectorExpr:
+		return e.Sel.Name
+	case *ast.Ident:
+		return e.Name
+	case *ast.CallExpr:
+		if len(e.Args) > 0 {
+			return nameOf(e.Args[len(e.Args)-1])
 		}
 	}
-	return names
+	return ""
 }
 
 // readRoutines finds the statements of a file that create a function in SQL or PL/pgSQL.

@@ -286,11 +286,11 @@ func TestUpdateOfACallThatLeavesUpdatedAtIsRefused(t *testing.T) {
 func TestNobodyIsAuthenticatedByWhatIsAnothers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	another := w.NewClient()
+	one, another := w.NewClient(), w.NewClient()
 	w.rotateSecret(w.Q, another, "second", time.Hour, store.OutcomeRotated)
 	w.rotateSecret(w.Q, another, "third", time.Hour, store.OutcomeRotated)
 	wantEqual(t, "its own older secret", w.authenticated(w.Q, another, "second"), true)
-	wantEqual(t, "another's older secret", w.authenticated(w.Q, w.Client, "second"), false)
+	wantEqual(t, "another's older secret", w.authenticated(w.Q, one, "second"), false)
 
 	w.Exec(`UPDATE oauth_client SET client_secret = NULL WHERE client_id = $1`, string(another))
 	for method, want := range map[string]store.Outcome{"tls_client_auth": store.OutcomeUnauthenticated, "private_key_jwt": store.OutcomeAuthenticated} {

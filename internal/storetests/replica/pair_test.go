@@ -104,7 +104,7 @@ func (p *pair) on(sql string) {
 func (p *pair) caughtUp() {
 	p.Helper()
 	at := p.here(p.Pool).String()[9:]
-	p.NewUser() // a position can lie after the header of a page, where no record has ended yet
+	p.NewUser() // its commit flushes what open transactions have written
 	p.Until("the standby has caught up", func() bool {
 		var is bool
 		p.OK(p.raw.QueryRow(p.Ctx, `SELECT pg_last_wal_replay_lsn() >= '0/0'::pg_lsn + ('x' || $1::text)::bit(64)::int8`, at).Scan(&is))

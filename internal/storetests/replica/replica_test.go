@@ -74,6 +74,8 @@ func TestReplica(t *testing.T) {
 		{"a single statement that waits reads what was there before", singleStatement},
 		{"snapshots that are older than the answer aren't used", repeatableRead},
 		{"without a position the primary answers", withoutPosition},
+		{"a position on an idle primary is one that a standby gets to", idle},
+		{"there is time left for the primary", deadline},
 		{"callers share positions", sharedPositions},
 		{"a role with no rights but to read is enough", reader},
 		{"a server that never was a standby answers at once", neverAStandby},
@@ -179,6 +181,7 @@ func tooEarly(p *pair) {
 	p.caughtUp()
 	tx, err := p.Pool.Begin(p.Ctx)
 	p.OK(err)
+	defer func() { _ = tx.Rollback(context.WithoutCancel(p.Ctx)) }()
 	_, err = p.Q.WithTx(tx).RevokeAuthorization(p.Ctx, g.Authorization)
 	p.OK(err)
 	early := p.here(p.Pool)
@@ -216,7 +219,7 @@ func singleStatement(p *pair) {
 		live bool
 		err  error
 	}
-	answers := make(chan answer)
+	answers := make(chan answer, 1)
 	go func() {
 		var a answer
 		a.err = p.raw.QueryRow(p.Ctx, `
@@ -272,6 +275,47 @@ func withoutPosition(p *pair) {
 	p.OK(err)
 	_, err = q.DeleteExpiredProofs(ctx, 10)
 	p.OK(err)
+}
+
+// idle takes a position where the primary is about to write the header of a segment, and then writes nothing.
+func idle(p *pair) {
+	g := p.grant()
+	p.caughtUp()
+	p.Exec(`SELECT pg_switch_wal()`)
+	at := p.here(p.Pool)
+	var begins string
+	p.OK(p.Pool.QueryRow(p.Ctx, `
+		SELECT upper(lpad(to_hex(l - l % s), 16, '0'))
+		FROM (SELECT (pg_current_wal_insert_lsn() - '0/0')::int8, pg_size_bytes(current_setting('wal_segment_size'))) AS x (l, s)`).Scan(&begins))
+	if at.String()[9:] != begins {
+		p.Errorf("the position is %s, want that where the segment begins, %s: no record ends after it", at, begins)
+	}
+	r, q := p.replica(p.standby.URL, p.Pool, forever)
+	p.want(db.After(p.Ctx, at), "on an idle primary", q, g, store.OutcomeActive)
+	if s := r.Stat(); s.ByStandby != 5 {
+		p.Errorf("%+v, want all answered by the standby", s)
+	}
+}
+
+// deadline gives less time than a standby may take.
+func deadline(p *pair) {
+	g := p.grant()
+	p.caughtUp()
+	p.on(`SELECT pg_wal_replay_pause()`)
+	defer p.on(`SELECT pg_wal_replay_resume()`)
+	p.NewUser()
+	r, q := p.replica(p.standby.URL, p.Pool, forever)
+	ctx, cancel := context.WithTimeout(db.After(p.Ctx, p.here(p.Pool)), 8*time.Second)
+	defer cancel()
+	row, err := q.IntrospectToken(ctx, store.IntrospectTokenParams{Token: fixture.Digest(g.Access), ClientAuthMethod: fixture.Server})
+	p.OK(err)
+	p.Want("IntrospectToken with a deadline", row.Outcome, store.OutcomeActive)
+	if ends, _ := ctx.Deadline(); time.Until(ends) < time.Second {
+		p.Errorf("the primary was asked %s before the deadline", time.Until(ends))
+	}
+	if s := r.Stat(); s != (db.ReplicaStat{Behind: 1}) {
+		p.Errorf("%+v, want it answered by the primary", s)
+	}
 }
 
 // statements counts what is sent.
