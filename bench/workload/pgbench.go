@@ -1,11 +1,16 @@
 package workload
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/oauthdb/oauthdb/bench/dataset"
 	"github.com/oauthdb/oauthdb/bench/subject"
@@ -46,24 +51,24 @@ func (l Load) Script() string {
 	}
 	switch l.Work {
 	case subject.IntrospectHit:
-		return script([]string{live, "\\set a :f * 4 + 3", "\\set zero 0"}, store.SQL("IntrospectAccessToken"),
+		return script([]string{live, "\\set a :f * 4 + 3", "\\set zero 0"}, "IntrospectAccessToken",
 			store.IntrospectAccessTokenParams{}, introspect(digest(dataset.KindAccess, "a", "zero")))
 	case subject.IntrospectExpired:
 		return script([]string{
 			fmt.Sprintf("\\set f random(0, %d) * %d + %d", d.Families/dataset.ExpiredEvery-1, dataset.ExpiredEvery, dataset.ExpiredEvery-1),
 			"\\set a :f * 4 + 3", "\\set zero 0",
-		}, store.SQL("IntrospectAccessToken"), store.IntrospectAccessTokenParams{}, introspect(digest(dataset.KindAccess, "a", "zero")))
+		}, "IntrospectAccessToken", store.IntrospectAccessTokenParams{}, introspect(digest(dataset.KindAccess, "a", "zero")))
 	case subject.IntrospectMiss:
-		return script([]string{fmt.Sprintf("\\set a random(0, %d)", d.AccessTokens-1), "\\set zero 0"}, store.SQL("IntrospectAccessToken"),
+		return script([]string{fmt.Sprintf("\\set a random(0, %d)", d.AccessTokens-1), "\\set zero 0"}, "IntrospectAccessToken",
 			store.IntrospectAccessTokenParams{}, introspect(digest("m", "a", "zero")))
 	case subject.Consent:
-		return script([]string{fmt.Sprintf("\\set u random(0, %d)", d.Users-1), clientOf("u")}, store.SQL("FindConsent"),
+		return script([]string{fmt.Sprintf("\\set u random(0, %d)", d.Users-1), clientOf("u")}, "FindConsent",
 			store.FindConsentParams{}, values{"ClientID": numbered("cli_", "c"), "UserID": numbered("usr_", "u")})
 	case subject.Client:
-		return script([]string{fmt.Sprintf("\\set f random(0, %d)", d.Families-1), clientOf("f")}, store.SQL("GetClient"),
+		return script([]string{fmt.Sprintf("\\set f random(0, %d)", d.Families-1), clientOf("f")}, "GetClient",
 			struct{ ClientID string }{}, values{"ClientID": numbered("cli_", "c")})
 	case subject.Redeem:
-		return script(nth, store.SQL("RedeemAuthorizationCode"), store.RedeemAuthorizationCodeParams{}, lifetimes(values{
+		return script(nth, "RedeemAuthorizationCode", store.RedeemAuthorizationCodeParams{}, lifetimes(values{
 			"Code": digest(kind(dataset.KindCode), "i", "zero"), "FamilyLifetime": interval(subject.FamilyLifetime),
 			"CodeChallenge": "'" + dataset.CodeChallenge + "'", "RedirectURI": "'" + dataset.RedirectURI + "'",
 			"RefreshTokenID": id("rtk_", "one"), "RefreshToken": digest(kind(dataset.KindRefresh), "i", "one"),
@@ -74,17 +79,17 @@ func (l Load) Script() string {
 		if l.Work == subject.Retry {
 			presented, successor = "zero", "one"
 		}
-		return script(turn, store.SQL("RotateRefreshToken"), store.RotateRefreshTokenParams{}, lifetimes(values{
+		return script(turn, "RotateRefreshToken", store.RotateRefreshTokenParams{}, lifetimes(values{
 			"Token": digest(kind(dataset.KindRefresh), "i", presented), "Grace": interval(subject.Grace),
 			"SuccessorID": id("rtk_", successor), "Successor": digest(kind(dataset.KindRefresh), "i", successor),
 			"AccessTokenID": id("atk_", "h"), "AccessToken": digest(kind(dataset.KindAccess), "i", "h"),
 		}))
 	case subject.Revoke:
-		return script(nth, store.SQL("RevokeToken"), store.RevokeTokenParams{}, values{
+		return script(nth, "RevokeToken", store.RevokeTokenParams{}, values{
 			"Token": digest(kind(dataset.KindRefresh), "i", "zero"), "ClientID": numbered("cli_", "c"), "ClientAuthMethod": "'verified'",
 		})
 	case subject.EndSession:
-		return script(append(nth, fmt.Sprintf("\\set s %s + :i", dataset.SeedBase(l.Run))), store.SQL("EndSession"),
+		return script(append(nth, fmt.Sprintf("\\set s %s + :i", dataset.SeedBase(l.Run))), "EndSession",
 			struct{ ID string }{}, values{"ID": numbered("ses_", "s")})
 	}
 	panic(fmt.Sprintf("no such work: %q", l.Work))
@@ -95,20 +100,20 @@ func interval(d time.Duration) string { return fmt.Sprintf("'%.0f seconds'", d.S
 // values are SQL for parameters, by the names of the fields of their struct; the others are false if they are bool, else NULL.
 type values map[string]string
 
-// script puts values in the place of a query's parameters: $1 is the first field of params. Comments go: pgbench would look for
-// variables in them.
-func script(sets []string, query string, params any, v values) string {
+// script puts values in the place of a call's parameters. Comments go: pgbench would look for variables in them.
+func script(sets []string, call string, params any, v values) string {
 	var b strings.Builder
 	for _, set := range sets {
 		b.WriteString(set + "\n")
 	}
-	fields := reflect.TypeOf(params)
-	for i := fields.NumField(); i > 0; i-- { // $12 before $1
-		name := fields.Field(i - 1).Name
+	query, fields := store.SQL(call), reflect.TypeOf(params)
+	passed := passedBy(call, fields)
+	for i := len(passed); i > 0; i-- { // $12 before $1
+		name := passed[i-1].Name
 		value, ok := v[name]
 		switch {
 		case ok:
-		case fields.Field(i-1).Type.Kind() == reflect.Bool:
+		case passed[i-1].Type.Kind() == reflect.Bool:
 			value = "false"
 		default:
 			value = "NULL"
@@ -126,3 +131,69 @@ func script(sets []string, query string, params any, v values) string {
 	}
 	return strings.TrimRight(b.String(), "\n") + ";\n"
 }
+
+// passedBy returns the fields of a call's parameters in the order of $1, $2 … in its statement: each is what changes if the field does.
+func passedBy(call string, params reflect.Type) []reflect.StructField {
+	if params.NumField() == 1 {
+		return []reflect.StructField{params.Field(0)}
+	}
+	pass := func(arg reflect.Value) []any {
+		var p passed
+		reflect.ValueOf(store.New(&p)).MethodByName(call).Call([]reflect.Value{reflect.ValueOf(context.Background()), arg})
+		return p
+	}
+	without := pass(reflect.Zero(params))
+	order := make([]reflect.StructField, len(without))
+	for i := range params.NumField() {
+		arg := reflect.New(params).Elem()
+		differ(arg.Field(i))
+		for n, value := range pass(arg) {
+			if !reflect.DeepEqual(value, without[n]) {
+				order[n] = params.Field(i)
+			}
+		}
+	}
+	return order
+}
+
+// differ gives a field a value that is not the zero one.
+func differ(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString("x")
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int32, reflect.Int64:
+		v.SetInt(1)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+	default:
+		panic("no value for " + v.Type().String())
+	}
+}
+
+// passed is what a call passes to the database, which it doesn't reach.
+type passed []any
+
+func (p *passed) Exec(_ context.Context, _ string, args ...any) (pgconn.CommandTag, error) {
+	*p = args
+	return pgconn.CommandTag{}, errNowhere
+}
+
+func (p *passed) Query(_ context.Context, _ string, args ...any) (pgx.Rows, error) {
+	*p = args
+	return nil, errNowhere
+}
+
+func (p *passed) QueryRow(_ context.Context, _ string, args ...any) pgx.Row {
+	*p = args
+	return nowhere{}
+}
+
+type nowhere struct{}
+
+func (nowhere) Scan(...any) error { return errNowhere }
+
+var errNowhere = errors.New("the call isn't made")
