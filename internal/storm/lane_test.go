@@ -322,10 +322,16 @@ func (l *lane) refresh(s *server, t *credential) *step {
 		_, uncertain := (&credential{isRefresh: true, family: f, app: f.app}).mayBeDead(r.answered, false)
 		replay := ending{during: r.during, what: o.name + " again"}
 		earlier := func(p presentation) bool { return p.certain && p.before(r.during) }
+		// Nobody knows any more that it was spent if its row is gone; then nothing ends.
+		uncertain = uncertain || slices.ContainsFunc(f.pair.ends, func(e ending) bool {
+			return e.erases && e.sent < r.answered && e.answered > t.born.sent
+		})
 		switch {
 		case there: // it deletes all refresh tokens of user and client, which a refresh elsewhere may outrun
-			f.pair.end(replay)
-			replay.certain, replay.marked = r.alone && t.spent(r.sent, earlier), true
+			erased := replay
+			erased.erases = true
+			f.pair.end(erased)
+			replay.certain, replay.marked = !uncertain && r.alone && t.spent(r.sent, earlier), true
 		case t.spent(r.answered, foreigner):
 			all := replay
 			all.certain = !uncertain && t.spent(r.sent, func(p presentation) bool { return p.foreign && earlier(p) })

@@ -32,6 +32,7 @@ type ending struct {
 	marked  bool // in the token's row or its session's, or its client's: what a better-auth server reads
 	deletes bool // a better-auth server has deleted the session, and goes on to revoke all access tokens of it that it sees
 	there   bool // what only a better-auth server takes for an ending
+	erases  bool // a better-auth server has deleted refresh tokens of the user and client, those that it saw
 }
 
 // window is a time in which a client was disabled.

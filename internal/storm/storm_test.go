@@ -28,7 +28,7 @@ import (
 
 var (
 	seed  = flag.Uint64("seed", 0, "what the choices of the storm come from; 0 is another one each time")
-	lasts = flag.Duration("lasts", time.Minute, "how long the storm goes on, but for the short form")
+	lasts = flag.Duration("lasts", 15*time.Second, "how long the storm goes on, but for the short form")
 	lanes = flag.Int("lanes", 4, "how many parts it has, which don't wait for each other")
 )
 
