@@ -6,10 +6,10 @@ require (
 	github.com/go-oauth2/oauth2/v4 v4.5.4
 	github.com/jackc/pgx/v5 v5.13.0
 	github.com/oauthdb/oauthdb v0.1.0
-	github.com/oauthdb/oauthdb/adapters/fosite v0.0.0
-	github.com/oauthdb/oauthdb/adapters/zitadel v0.0.0
-	github.com/oauthdb/oauthdb/bench v0.0.0
-	github.com/oauthdb/oauthdb/examples/tokenendpoint v0.0.0
+	github.com/oauthdb/oauthdb/adapters/fosite v0.1.0
+	github.com/oauthdb/oauthdb/adapters/zitadel v0.1.0
+	github.com/oauthdb/oauthdb/bench v0.1.0
+	github.com/oauthdb/oauthdb/examples/tokenendpoint v0.1.0
 	github.com/ory/fosite v0.49.0
 	github.com/zitadel/oidc/v3 v3.52.0
 )

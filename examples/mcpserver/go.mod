@@ -5,7 +5,7 @@ go 1.26.0
 require (
 	github.com/modelcontextprotocol/go-sdk v1.8.0
 	github.com/oauthdb/oauthdb v0.1.0
-	github.com/oauthdb/oauthdb/storetest v0.0.0-00010101000000-000000000000
+	github.com/oauthdb/oauthdb/storetest v0.1.0
 )
 
 require (
