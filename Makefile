@@ -61,7 +61,7 @@ betterauth: ## run a better-auth server on the store's database; make betterauth
 	$(if $(NEWEST),npm update --prefix internal/storetests/betterauth/testdata/server)
 	cd internal/storetests && go test ./betterauth -count=1 -v $(TESTFLAGS)
 storm: ## have three servers issue, refresh and end each other's tokens at random: make storm LASTS=10m SEED=7
-	cd internal/storm && go test . -run '^TestStorm$$' -count=1 -v -timeout 24h -lasts $(or $(LASTS),1m) $(if $(SEED),-seed $(SEED)) $(TESTFLAGS)
+	cd internal/storm && go test . -run '^TestStorm$$' -count=1 -v -timeout 24h -better-auth -lasts $(or $(LASTS),1m) $(if $(SEED),-seed $(SEED)) $(TESTFLAGS)
 .PHONY: clients
 clients: ## let client libraries from npm and of Go use the example's provider; make clients NEWEST=1 takes what npm has today
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "clients: node and npm are needed" >&2; exit 1; }

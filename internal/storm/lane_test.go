@@ -265,7 +265,7 @@ func (l *lane) redeem(s *server, c *code) *step {
 			f.end(ending{during: r.during, what: o.name})
 		case r.text("error") == "invalid_grant" && len(c.asked) > 1:
 			certain := len(c.redeemed) > 0 && c.redeemed[0].before(r.during) && (!s.isForeign() || r.alone)
-			f.end(ending{during: r.during, what: o.name + " again", certain: certain, marked: s.isForeign()})
+			f.end(ending{during: r.during, what: o.name + " again", certain: certain, marked: s.isForeign(), erases: s.isForeign()})
 		}
 	}
 	o.judge = func(r *result) {
@@ -328,9 +328,8 @@ func (l *lane) refresh(s *server, t *credential) *step {
 		})
 		switch {
 		case there: // it deletes all refresh tokens of user and client, which a refresh elsewhere may outrun
-			erased := replay
-			erased.erases = true
-			f.pair.end(erased)
+			replay.erases = true
+			f.pair.end(replay)
 			replay.certain, replay.marked = !uncertain && r.alone && t.spent(r.sent, earlier), true
 		case t.spent(r.answered, foreigner):
 			all := replay

@@ -32,7 +32,7 @@ type ending struct {
 	marked  bool // in the token's row or its session's, or its client's: what a better-auth server reads
 	deletes bool // a better-auth server has deleted the session, and goes on to revoke all access tokens of it that it sees
 	there   bool // what only a better-auth server takes for an ending
-	erases  bool // a better-auth server has deleted refresh tokens of the user and client, those that it saw
+	erases  bool // a better-auth server has deleted tokens row by row, those that it saw: others of the family may live on
 }
 
 // window is a time in which a client was disabled.
@@ -127,7 +127,11 @@ func (t *credential) endings(yield func(e ending, since moment) bool) {
 				continue // what was granted afterwards
 			}
 			e.certain = e.certain && granted.before(e.during)
-			if !yield(e, seen) {
+			since := seen
+			if e.erases {
+				since = t.seen
+			}
+			if !yield(e, since) {
 				return
 			}
 		}

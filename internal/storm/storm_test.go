@@ -29,6 +29,7 @@ import (
 var (
 	seed  = flag.Uint64("seed", 0, "what the choices of the storm come from; 0 is another one each time")
 	lasts = flag.Duration("lasts", 15*time.Second, "how long the storm goes on, but for the short form")
+	third = flag.Bool("better-auth", false, "let a better-auth server take part, as make storm does")
 	lanes = flag.Int("lanes", 4, "how many parts it has, which don't wait for each other")
 )
 
@@ -244,7 +245,7 @@ func summary(counts map[string]int) string {
 // TestStorm holds that no two servers disagree about what is live.
 func TestStorm(t *testing.T) {
 	t.Parallel()
-	foreign := !testing.Short()
+	foreign := *third
 	if program := betterauth.Missing(); foreign && program != "" {
 		if os.Getenv("CI") != "" {
 			t.Fatalf("%s is not installed", program)
