@@ -34,6 +34,11 @@ func StartServer(ctx context.Context, logf func(string, ...any)) (*Server, error
 	if err != nil {
 		return nil, err
 	}
+	return ServerOf(c)
+}
+
+// ServerOf is the server of a cluster that is running.
+func ServerOf(c *devdb.Cluster) (*Server, error) {
 	s := &Server{cluster: c}
 	u, err := url.Parse(c.URL)
 	if err != nil {

@@ -1,17 +1,29 @@
 package main
 
 import (
+	"context"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/oauthdb/oauthdb/bench/dataset"
+	"github.com/oauthdb/oauthdb/internal/devdb"
 )
 
 // What is measured goes by the calls: an introspection writes nothing, and an access token without a row writes less.
 func TestCallsAreMeasured(t *testing.T) {
-	server, err := dataset.StartServer(t.Context(), t.Logf)
+	// Nobody else may write: the log is the cluster's.
+	cluster, err := devdb.StartPrivate(t.Context(), devdb.PrivateOptions{Settings: map[string]string{"fsync": "off", "autovacuum": "off"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cluster.Remove(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	server, err := dataset.ServerOf(cluster)
 	if err != nil {
 		t.Fatal(err)
 	}
