@@ -68,7 +68,7 @@ func (c *core) load(ctx context.Context, families int) error {
 			}[c.columns["oauth_authorization.current_refresh_token"]],
 			"max_expires_at", "CASE WHEN NOT f.has_code THEN now() + interval '90 days' END",
 			"current_refresh_token", "CASE WHEN NOT f.has_code THEN "+digestSQL("r", "f.number")+" END",
-			"bound", "true", "user_epoch", "0", "client_epoch", "0", "pair_epoch", "0"),
+			"bound", "f.number % 4 <> 3", "user_epoch", "0", "client_epoch", "0", "pair_epoch", "0"),
 		c.insert("oauth_refresh_token", all+" AS f",
 			"id", "'rtk_' || "+number, "token", digestSQL("r", "f.number"), "client_id", "'cli_' || f.client", "user_id", "'usr_' || f.owner",
 			"session_id", "'ses_' || f.owner", "expires_at", "now() + interval '30 days'", "scopes", scopes+"::text[]", "auth_time", "now()",

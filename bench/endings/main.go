@@ -39,6 +39,7 @@ type options struct {
 	families       int
 	rounds, calls  int
 	keep, longOnes bool
+	callsOnly      bool
 	page           string
 }
 
@@ -52,12 +53,13 @@ func run(ctx context.Context, args []string) (err error) {
 	f.IntVar(&o.calls, "calls", 3000, "measurements of each call that is no ending")
 	f.BoolVar(&o.keep, "keep", false, "keep the two databases")
 	f.BoolVar(&o.longOnes, "long", true, "measure the earlier core's endings with many families, too, which takes minutes")
+	f.BoolVar(&o.callsOnly, "calls-only", false, "leave the endings out; then before is any commit")
 	f.StringVar(&o.page, "write", "", "Markdown file to write the result to, between <!-- begin endings --> and <!-- end endings -->")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	if f.NArg() > 0 || o.families < 1 || o.rounds < 1 || o.calls < 100 || o.calls > background/2-warm {
-		return fmt.Errorf("all there is are flags; families and rounds are at least 1, and calls from 100 to %d", background/2-warm)
+	if f.NArg() > 0 || o.families < 1 || o.rounds < 1 || o.calls < 100 || o.calls > maxCalls {
+		return fmt.Errorf("all there is are flags; families and rounds are at least 1, and calls from 100 to %d", maxCalls)
 	}
 
 	server, err := dataset.StartServer(ctx, sides.Logf)
@@ -107,11 +109,13 @@ func run(ctx context.Context, args []string) (err error) {
 	if err := calls(ctx, &b, cores, o); err != nil {
 		return err
 	}
-	measured, err := endings(ctx, cores, o)
-	if err != nil {
-		return err
+	if !o.callsOnly {
+		measured, err := endings(ctx, cores, o)
+		if err != nil {
+			return err
+		}
+		b.WriteString(tables(measured, o))
 	}
-	b.WriteString(tables(measured, o))
 	fmt.Print(b.String())
 	if o.page != "" {
 		return sides.WritePage(o.page, "endings", b.String())
@@ -141,95 +145,6 @@ func client(of, method string) values {
 		v["client_secret"] = digest(secret, of)
 	}
 	return v
-}
-
-const warm = 20
-
-// work is a call that each request makes; the earlier core's introspection has no outcome.
-type work struct {
-	title, name, outcome string
-	values               func(n int) values
-}
-
-func works() []work {
-	// a family of the background by number, the odd ones of which have tokens, the even ones a code
-	of := func(n int) (number, party string) { return strconv.Itoa(n), strconv.Itoa(n % backgroundClients) }
-	return []work{
-		{"introspection", "IntrospectAccessToken", "active", func(n int) values {
-			number, party := of(2*n + 1)
-			return client(party, "client_secret_basic").and(values{"token": digest("a", number)})
-		}},
-		{"redemption", "RedeemAuthorizationCode", "redeemed", func(n int) values {
-			number, party := of(2 * n)
-			return client(party, "client_secret_basic").and(values{
-				"code": digest("c", number), "redirect_uri": "https://app.bench.example/callback", "resources": []string{},
-				"code_challenge":  "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
-				"access_token_id": "atk_n" + number, "access_token": digest("na", number), "access_token_lifetime": accessTokenLifetime,
-				"refresh_token_id": "rtk_n" + number, "refresh_token": digest("nr", number), "refresh_token_lifetime": refreshTokenLifetime,
-				"family_lifetime": familyLifetime,
-			})
-		}},
-		{"rotation", "RotateRefreshToken", "rotated", func(n int) values {
-			const chains = 64
-			number, party := of(2*(n%chains) + 1)
-			token := func(generation int) string {
-				if generation == 0 {
-					return digest("r", number)
-				}
-				return digest("g"+strconv.Itoa(generation)+".", number)
-			}
-			g := n / chains
-			id := fmt.Sprintf("_g%06d%s", g+1, number)
-			return client(party, "client_secret_basic").and(values{
-				"presented": token(g), "token": token(g), "successor": token(g + 1), "successor_id": "rtk" + id, "access_token_id": "atk" + id,
-				"access_token": digest("ga"+strconv.Itoa(g)+".", number), "access_token_lifetime": accessTokenLifetime,
-				"refresh_token_lifetime": refreshTokenLifetime, "grace": grace, "grace_until_used": false, "scopes": []string{}, "resources": []string{},
-			})
-		}},
-	}
-}
-
-// calls measures what each request makes.
-func calls(ctx context.Context, b *strings.Builder, cores []*core, o options) error {
-	fmt.Fprintf(b, "| call | before | with AuthenticateClient | after | after / before |\n|---|---:|---:|---:|---:|\n")
-	for _, w := range works() {
-		sides.Logf("%s", w.title)
-		took := map[*core][]time.Duration{}
-		var both []time.Duration // the earlier core, with the authentication that the new one does in the same statement
-		for n := range o.calls + warm {
-			for _, c := range cores {
-				v := w.values(n)
-				began := time.Now()
-				var authentication time.Duration
-				if c.name == "before" {
-					if _, err := c.call(ctx, c.conn, "AuthenticateClient", v); err != nil {
-						return err
-					}
-					authentication = time.Since(began)
-					began = time.Now()
-				}
-				outcome, err := c.call(ctx, c.conn, w.name, v)
-				d := time.Since(began)
-				if hasOutcome := c.name == "after" || w.name != "IntrospectAccessToken"; err == nil && hasOutcome && outcome != w.outcome {
-					err = fmt.Errorf("%s of %s: %s", w.name, c.name, outcome)
-				}
-				if err != nil {
-					return err
-				}
-				if n < warm {
-					continue
-				}
-				took[c] = append(took[c], d)
-				if c.name == "before" {
-					both = append(both, authentication+d)
-				}
-			}
-		}
-		p, q := sides.Median(took[cores[0]]), sides.Median(took[cores[1]])
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %.2f |\n", w.title, show(p), show(sides.Median(both)), show(q), float64(q)/float64(p))
-	}
-	fmt.Fprintln(b)
-	return nil
 }
 
 // ending is a call that ends something.
