@@ -1140,6 +1140,72 @@ CREATE FUNCTION public.agreed_scopes(g public.oauth_consent) RETURNS text[]
 
 COMMENT ON FUNCTION public.agreed_scopes(g public.oauth_consent) IS 'The scopes that a user has agreed to without a resource. Those of a better-auth server that names resources apply to these.';
 
+CREATE FUNCTION public.answer_spent_refresh_token(spent public.refresh_token_id, judged public.outcome, parents text, c public.oauth_client, grace interval, until_used boolean, same_successor public.refresh_token_id, new_id public.access_token_id, new_token public.token_digest, without_row boolean, lifetime interval, ends_at timestamp with time zone, proven jsonb, act jsonb, data jsonb, INOUT scopes text[], INOUT resources text[], INOUT authorization_details jsonb, OUT outcome public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone, OUT session_id public.session_id, OUT sub public.subject) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    r oauth_refresh_token;
+    earlier record;
+    since timestamptz;
+BEGIN
+    SELECT j.* INTO outcome, successor, successor_id, refresh_token_expires_at, since
+    FROM judge_spent_refresh_token(spent, same_successor, coalesce(c.refresh_grace, grace), coalesce(c.refresh_grace_until_used, until_used)) AS j;
+    IF outcome = 'retried' AND judged <> 'rotated' THEN
+        outcome := judged;
+    END IF;
+    IF outcome <> 'retried' THEN
+        successor := NULL;
+        successor_id := NULL;
+        RETURN;
+    END IF;
+
+    SELECT t.* INTO r FROM oauth_refresh_token AS t WHERE t.id = spent;
+    session_id := CASE WHEN parents = 'locked' THEN r.session_id END;
+    sub := give_subject(sector_of(c), r.user_id);
+    access_token_expires_at := coalesce(
+        (SELECT n.access_token_expires_at FROM oauth_refresh_token AS n WHERE n.id = r.successor_id AND n.id = same_successor),
+        least(expiry(since, lifetime, c.access_token_lifetime, 'AccessTokenLifetime'), ends_at)
+    );
+    IF NOT without_row THEN
+        -- It refers to the token presented, which is locked; the successor may be gone.
+        INSERT INTO oauth_access_token (
+            id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
+            confirmation, act, authorization_id, authorization_code_id, data, requested_user_info_claims
+        )
+        VALUES (
+            new_id, new_token, r.client_id, session_id, r.user_id, r.reference_id, r.id, access_token_expires_at, scopes, resources,
+            authorization_details, proven, act, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id),
+            coalesce(data, r.data), r.requested_user_info_claims
+        )
+        ON CONFLICT DO NOTHING; -- of id and token: of two same calls at once, either may conflict first
+        IF FOUND THEN
+            RETURN;
+        END IF;
+    ELSIF successor_id <> same_successor THEN
+        UPDATE oauth_refresh_token AS t
+        SET access_token_expires_at = greatest(
+                t.access_token_expires_at, expiry_without_row(answer_spent_refresh_token.access_token_expires_at, new_token)
+            ),
+            updated_at = now()
+        WHERE t.id = r.id;
+    END IF;
+
+    -- A repeated call gets what was written before, even if the session was extended or the client changed since.
+    earlier := find_issued_access_token(new_id, r.client_id, new_token, NULL, 'AccessTokenID');
+    IF earlier.authorization_id <> r.authorization_id THEN
+        PERFORM refuse_parameter('AccessTokenID', 'is that of another token');
+    ELSIF earlier.authorization_id IS NOT NULL THEN
+        scopes := earlier.scopes;
+        resources := earlier.resources;
+        authorization_details := earlier.authorization_details;
+        access_token_expires_at := earlier.expires_at;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION public.answer_spent_refresh_token(spent public.refresh_token_id, judged public.outcome, parents text, c public.oauth_client, grace interval, until_used boolean, same_successor public.refresh_token_id, new_id public.access_token_id, new_token public.token_digest, without_row boolean, lifetime interval, ends_at timestamp with time zone, proven jsonb, act jsonb, data jsonb, INOUT scopes text[], INOUT resources text[], INOUT authorization_details jsonb, OUT outcome public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone, OUT session_id public.session_id, OUT sub public.subject) IS 'Part of RotateRefreshToken: the outcome for a spent token, by judge_spent_refresh_token. A retry that is allowed what it asks for gets another access token here, or what the same call got before.';
+
 CREATE FUNCTION public.as_set(list text[]) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO 'public', 'pg_temp'
@@ -1926,16 +1992,8 @@ $$;
 COMMENT ON FUNCTION public.judge_logout_lease(delivery text, presented text) IS 'Part of FinishLogoutDelivery: why a lease finished nothing. VOLATILE, so that it sees what was committed while the statement waited for the row.';
 
 CREATE FUNCTION public.kept_within(list text[], allowed text[]) RETURNS text[]
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path TO 'public', 'pg_temp'
-    AS $$
-BEGIN
-    IF list IS NULL OR is_within(list, allowed) THEN
-        RETURN list;
-    END IF;
-    RETURN beyond(list, beyond(list, allowed));
-END
-$$;
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN ((list IS NULL) OR public.is_within(list, allowed)) THEN list ELSE public.beyond(list, public.beyond(list, allowed)) END;
 
 COMMENT ON FUNCTION public.kept_within(list text[], allowed text[]) IS 'A list without the values that are not allowed. NULL if the list is.';
 

@@ -126,7 +126,7 @@ WITH presented AS MATERIALIZED (
         pair_epoch(u.ended_grants, k.client_id, t.reference_id) AS pair_epoch, a.client_id AS family_client_id, a.auth_time, a.acr, a.amr,
         least(t.expires_at, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END) AS ends_at,
         asked_or_granted(@scopes::text[], kept_within(t.scopes, coalesce(k.scopes, @default_scopes::text[])))::text[] AS access_scopes,
-        kept_within(asked_or_granted(@resources::text[], t.resources), coalesce(k.resources, t.resources))::text[] AS access_resources,
+        asked_or_granted(@resources::text[], kept_within(t.resources, coalesce(k.resources, t.resources)))::text[] AS access_resources,
         details_of_types(
             CASE
                 WHEN sqlc.narg('authorization_details')::jsonb IS NULL THEN t.authorization_details

@@ -98,7 +98,7 @@ WITH presented AS MATERIALIZED (
         pair_epoch(u.ended_grants, k.client_id, t.reference_id) AS pair_epoch, a.client_id AS family_client_id, a.auth_time, a.acr, a.amr,
         least(t.expires_at, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END) AS ends_at,
         asked_or_granted($3::text[], kept_within(t.scopes, coalesce(k.scopes, $4::text[])))::text[] AS access_scopes,
-        kept_within(asked_or_granted($5::text[], t.resources), coalesce(k.resources, t.resources))::text[] AS access_resources,
+        asked_or_granted($5::text[], kept_within(t.resources, coalesce(k.resources, t.resources)))::text[] AS access_resources,
         details_of_types(
             CASE
                 WHEN $6::jsonb IS NULL THEN t.authorization_details
