@@ -469,21 +469,21 @@ CREATE DOMAIN public.totp_period AS integer
 
 COMMENT ON DOMAIN public.totp_period IS 'How many seconds a step lasts (RFC 6238, section 4.1).';
 
-CREATE FUNCTION public.client_key(client_id text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (octet_length(client_id) > 64) THEN md5(client_id) ELSE client_id END;
+CREATE FUNCTION public.count_pair_endings(ended_grants jsonb, client_id text, reference_id text) RETURNS bigint
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN coalesce((ended_grants -> client_key(client_id) ->> '')::bigint, 0)
+        + coalesce((ended_grants -> client_key(client_id) ->> tenant_key(reference_id))::bigint, 0);
+END
+$$;
 
-COMMENT ON FUNCTION public.client_key(client_id text) IS 'The key of a client in ended_grants. A long client_id is hashed.';
-
-CREATE FUNCTION public.tenant_key(reference_id text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (reference_id IS NULL) THEN '-'::text WHEN (octet_length(reference_id) > 64) THEN ('.'::text || md5(reference_id)) ELSE ('.'::text || reference_id) END;
-
-COMMENT ON FUNCTION public.tenant_key(reference_id text) IS 'The key of a tenant in ended_grants. A long reference_id is hashed. If two hashes collide, ending one tenant''s grants ends the other''s too, which is safe.';
+COMMENT ON FUNCTION public.count_pair_endings(ended_grants jsonb, client_id text, reference_id text) IS 'Part of pair_epoch: the sum of the counters in user.ended_grants that are of a client and tenant. It is not inlined, because most users have ended no grants, and each operator of an expression costs whether or not it is reached.';
 
 CREATE FUNCTION public.pair_epoch(ended_grants jsonb, client_id text, reference_id text) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (ended_grants = '{}'::jsonb) THEN (0)::bigint ELSE (COALESCE((((ended_grants -> public.client_key(client_id)) ->> ''::text))::bigint, (0)::bigint) + COALESCE((((ended_grants -> public.client_key(client_id)) ->> public.tenant_key(reference_id)))::bigint, (0)::bigint)) END;
+    RETURN CASE WHEN (ended_grants = '{}'::jsonb) THEN (0)::bigint ELSE public.count_pair_endings(ended_grants, client_id, reference_id) END;
 
 COMMENT ON FUNCTION public.pair_epoch(ended_grants jsonb, client_id text, reference_id text) IS 'How often the grants of a user to a client were ended, in all tenants or in this one.';
 
@@ -1149,8 +1149,11 @@ DECLARE
     earlier record;
     since timestamptz;
 BEGIN
+    IF spent IS NULL THEN
+        RETURN;
+    END IF;
     SELECT j.* INTO outcome, successor, successor_id, refresh_token_expires_at, since
-    FROM judge_spent_refresh_token(spent, same_successor, coalesce(c.refresh_grace, grace), coalesce(c.refresh_grace_until_used, until_used)) AS j;
+    FROM judge_spent_refresh_token(spent, same_successor, grace, until_used) AS j;
     IF outcome = 'retried' AND judged <> 'rotated' THEN
         outcome := judged;
     END IF;
@@ -1296,6 +1299,12 @@ END
 $$;
 
 COMMENT ON FUNCTION public.client_is_used(of_client text, agreed_since timestamp with time zone) IS 'Part of MarkUnusedClients: whether there is anything that a client has asked for or was granted, dead or live, or a consent of no earlier than agreed_since. VOLATILE, so that it sees what was committed before the client was locked.';
+
+CREATE FUNCTION public.client_key(client_id text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (octet_length(client_id) > 64) THEN md5(client_id) ELSE client_id END;
+
+COMMENT ON FUNCTION public.client_key(client_id text) IS 'The key of a client in ended_grants. A long client_id is hashed.';
 
 CREATE FUNCTION public.common_host(uris text[]) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -1992,8 +2001,16 @@ $$;
 COMMENT ON FUNCTION public.judge_logout_lease(delivery text, presented text) IS 'Part of FinishLogoutDelivery: why a lease finished nothing. VOLATILE, so that it sees what was committed while the statement waited for the row.';
 
 CREATE FUNCTION public.kept_within(list text[], allowed text[]) RETURNS text[]
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN ((list IS NULL) OR public.is_within(list, allowed)) THEN list ELSE public.beyond(list, public.beyond(list, allowed)) END;
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF list IS NULL OR is_within(list, allowed) THEN
+        RETURN list;
+    END IF;
+    RETURN beyond(list, beyond(list, allowed));
+END
+$$;
 
 COMMENT ON FUNCTION public.kept_within(list text[], allowed text[]) IS 'A list without the values that are not allowed. NULL if the list is.';
 
@@ -2097,6 +2114,92 @@ END
 $$;
 
 COMMENT ON FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean, verified text, subject_type text, redirect_uris text[], grant_types text[]) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none; the rest is as in leaves_sector. VOLATILE, so that it sees what was committed while the statement waited for the client.';
+
+CREATE TABLE public.oauth_refresh_token (
+    id public.stored_refresh_token_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    token public.stored_token_digest NOT NULL,
+    client_id public.client_id NOT NULL,
+    session_id public.session_id,
+    user_id public.user_id NOT NULL,
+    reference_id public.stored_reference_id,
+    expires_at timestamp with time zone,
+    revoked timestamp with time zone,
+    scopes public.text_list NOT NULL,
+    auth_time timestamp with time zone,
+    resources public.text_list,
+    authorization_details public.stored_array,
+    confirmation public.stored_confirmation,
+    authorization_code_id public.authorization_id,
+    authorization_id public.authorization_id NOT NULL,
+    successor public.stored_token_digest,
+    successor_id public.refresh_token_id,
+    access_token_expires_at timestamp with time zone,
+    data public.stored_object,
+    requested_user_info_claims public.text_list,
+    rotated_at timestamp with time zone,
+    rotation_replay_response text,
+    rotation_replay_expires_at timestamp with time zone,
+    CONSTRAINT oauth_refresh_token_rotated_is_revoked CHECK ((((successor IS NULL) = (successor_id IS NULL)) AND ((successor IS NULL) OR (revoked IS NOT NULL))))
+)
+WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.05');
+
+COMMENT ON TABLE public.oauth_refresh_token IS 'Refresh tokens (RFC 6749, section 1.5). Spent ones are kept, so that reuse is recognised.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.token IS 'Digest of the refresh token.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.reference_id IS 'The tenant in which the grant was made.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.expires_at IS 'When the token expires. NULL means never.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.revoked IS 'When the token was spent. A spent token has a successor, unless another server spent it.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.scopes IS 'Scopes that the token can still grant.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.auth_time IS 'When the user last authenticated.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.resources IS 'Resource indicators of the grant (RFC 8707).';
+
+COMMENT ON COLUMN public.oauth_refresh_token.authorization_details IS 'authorization_details of the grant (RFC 9396).';
+
+COMMENT ON COLUMN public.oauth_refresh_token.confirmation IS 'The key to which the token is bound (RFC 7800).';
+
+COMMENT ON COLUMN public.oauth_refresh_token.authorization_code_id IS 'Identifier of what the grant began with, carried through every rotation: another server''s own, or authorization_id.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.authorization_id IS 'The family. A trigger sets it for a server that doesn''t know the column.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.successor IS 'Digest of the token that replaced this one when it was rotated.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.successor_id IS 'Primary key of the successor. No foreign key: either row may be collected first.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.access_token_expires_at IS 'Expiry of the last access token without a row that was issued with this one or, after a retry, for it. The row is kept until then.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.data IS 'Data that a library on top keeps with the token.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.requested_user_info_claims IS 'For a better-auth server, like the columns after it: what the claims parameter asked for.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.rotated_at IS 'When a better-auth server rotated the token. RotateRefreshToken sets revoked and successor instead.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_response IS 'The answer that a better-auth server repeats to a retry, encrypted by it.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_expires_at IS 'How long a better-auth server repeats that answer.';
+
+CREATE FUNCTION public.judge_renewed(c public.oauth_client, r public.oauth_refresh_token, scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, compared_types text[]) RETURNS public.outcome
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF cardinality(r.scopes) > 0 AND cardinality(kept_within(r.scopes, coalesce(c.scopes, default_scopes))) = 0 THEN
+        RETURN 'invalid_scope';
+    END IF;
+    RETURN judge_narrowed(
+        c, scopes, r.scopes, default_scopes, resources, r.resources, default_resources, details, r.authorization_details, compared_types
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.judge_renewed(c public.oauth_client, r public.oauth_refresh_token, scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, compared_types text[]) IS 'Part of RotateRefreshToken: what is amiss with what is asked for, or with what a client may still have of a token''s scopes and resources. invalid_scope, invalid_target or invalid_authorization_details; NULL if nothing is.';
 
 CREATE FUNCTION public.judge_repeated_approval(family public.authorization_id) RETURNS public.outcome
     LANGUAGE plpgsql
@@ -2302,8 +2405,13 @@ $$;
 COMMENT ON FUNCTION public.known_subject(of_client text, of_user text) IS 'Part of subject_of, for a client with pairwise subjects, or an exchanged token''s. Not inlined, so that others don''t pay for the joins.';
 
 CREATE FUNCTION public.own_sector(client_id text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN ('client:'::text || public.client_key(client_id));
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN 'client:' || client_key(client_id);
+END
+$$;
 
 COMMENT ON FUNCTION public.own_sector(client_id text) IS 'The sector of a client that shares one with no other client. It is no host name, so no registration can claim it.';
 
@@ -2461,6 +2569,28 @@ $$;
 
 COMMENT ON FUNCTION public.missing_authorization_details(asked jsonb, agreed jsonb) IS 'The elements of one list of authorization_details (RFC 9396) that the other one does not have, whole and equal. NULL if there is none. A parameter that is not a list is an error.';
 
+CREATE FUNCTION public.narrow_details(asked jsonb, held jsonb, types text[]) RETURNS public.stored_array
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN details_of_types(coalesce(details_as_set(asked), held), types);
+END
+$$;
+
+COMMENT ON FUNCTION public.narrow_details(asked jsonb, held jsonb, types text[]) IS 'The authorization_details that are asked for or, if none are, those held, as far as they are of the types; all if the types are NULL.';
+
+CREATE FUNCTION public.narrow_list(asked text[], held text[], allowed text[]) RETURNS public.text_list
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN asked_or_granted(asked, kept_within(held, allowed));
+END
+$$;
+
+COMMENT ON FUNCTION public.narrow_list(asked text[], held text[], allowed text[]) IS 'The scopes or resources that are asked for or, if none are, those held that are still allowed.';
+
 CREATE FUNCTION public.new_authorization_id() RETURNS public.authorization_id
     LANGUAGE sql PARALLEL SAFE
     SET search_path TO 'public', 'pg_temp'
@@ -2547,76 +2677,6 @@ END
 $$;
 
 COMMENT ON FUNCTION public.proof_is_fresh(proof text, until timestamp with time zone) IS 'Records that a DPoP proof was presented (RFC 9449, section 11.1), and returns whether it is the first time. True if no proof was presented.';
-
-CREATE TABLE public.oauth_refresh_token (
-    id public.stored_refresh_token_id NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    token public.stored_token_digest NOT NULL,
-    client_id public.client_id NOT NULL,
-    session_id public.session_id,
-    user_id public.user_id NOT NULL,
-    reference_id public.stored_reference_id,
-    expires_at timestamp with time zone,
-    revoked timestamp with time zone,
-    scopes public.text_list NOT NULL,
-    auth_time timestamp with time zone,
-    resources public.text_list,
-    authorization_details public.stored_array,
-    confirmation public.stored_confirmation,
-    authorization_code_id public.authorization_id,
-    authorization_id public.authorization_id NOT NULL,
-    successor public.stored_token_digest,
-    successor_id public.refresh_token_id,
-    access_token_expires_at timestamp with time zone,
-    data public.stored_object,
-    requested_user_info_claims public.text_list,
-    rotated_at timestamp with time zone,
-    rotation_replay_response text,
-    rotation_replay_expires_at timestamp with time zone,
-    CONSTRAINT oauth_refresh_token_rotated_is_revoked CHECK ((((successor IS NULL) = (successor_id IS NULL)) AND ((successor IS NULL) OR (revoked IS NOT NULL))))
-)
-WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.05');
-
-COMMENT ON TABLE public.oauth_refresh_token IS 'Refresh tokens (RFC 6749, section 1.5). Spent ones are kept, so that reuse is recognised.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.token IS 'Digest of the refresh token.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.reference_id IS 'The tenant in which the grant was made.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.expires_at IS 'When the token expires. NULL means never.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.revoked IS 'When the token was spent. A spent token has a successor, unless another server spent it.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.scopes IS 'Scopes that the token can still grant.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.auth_time IS 'When the user last authenticated.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.resources IS 'Resource indicators of the grant (RFC 8707).';
-
-COMMENT ON COLUMN public.oauth_refresh_token.authorization_details IS 'authorization_details of the grant (RFC 9396).';
-
-COMMENT ON COLUMN public.oauth_refresh_token.confirmation IS 'The key to which the token is bound (RFC 7800).';
-
-COMMENT ON COLUMN public.oauth_refresh_token.authorization_code_id IS 'Identifier of what the grant began with, carried through every rotation: another server''s own, or authorization_id.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.authorization_id IS 'The family. A trigger sets it for a server that doesn''t know the column.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.successor IS 'Digest of the token that replaced this one when it was rotated.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.successor_id IS 'Primary key of the successor. No foreign key: either row may be collected first.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.access_token_expires_at IS 'Expiry of the last access token without a row that was issued with this one or, after a retry, for it. The row is kept until then.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.data IS 'Data that a library on top keeps with the token.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.requested_user_info_claims IS 'For a better-auth server, like the columns after it: what the claims parameter asked for.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.rotated_at IS 'When a better-auth server rotated the token. RotateRefreshToken sets revoked and successor instead.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_response IS 'The answer that a better-auth server repeats to a retry, encrypted by it.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_expires_at IS 'How long a better-auth server repeats that answer.';
 
 CREATE FUNCTION public.refresh_token_is_live(r public.oauth_refresh_token, a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -2880,6 +2940,12 @@ CREATE FUNCTION public.subject_of(c public.oauth_client, of_client text, of_user
     RETURN CASE WHEN ((((c).client_id)::text = of_client) AND (public.sector_of(c) IS NULL)) THEN of_user WHEN (of_user IS NOT NULL) THEN (public.known_subject(of_client, of_user))::text ELSE NULL::text END;
 
 COMMENT ON FUNCTION public.subject_of(c public.oauth_client, of_client text, of_user text) IS 'The subject (sub) by which a client knows a user. It writes nothing, so it is NULL for a client with pairwise subjects that has been granted nothing yet. c spares a look-up if it is the client''s row.';
+
+CREATE FUNCTION public.tenant_key(reference_id text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (reference_id IS NULL) THEN '-'::text WHEN (octet_length(reference_id) > 64) THEN ('.'::text || md5(reference_id)) ELSE ('.'::text || reference_id) END;
+
+COMMENT ON FUNCTION public.tenant_key(reference_id text) IS 'The key of a tenant in ended_grants. A long reference_id is hashed. If two hashes collide, ending one tenant''s grants ends the other''s too, which is safe.';
 
 CREATE FUNCTION public.was_granted_by(assertion public.token_digest, of_token public.access_token_id) RETURNS boolean
     LANGUAGE plpgsql

@@ -17,8 +17,11 @@ DECLARE
     earlier record;
     since timestamptz;
 BEGIN
+    IF spent IS NULL THEN
+        RETURN;
+    END IF;
     SELECT j.* INTO outcome, successor, successor_id, refresh_token_expires_at, since
-    FROM judge_spent_refresh_token(spent, same_successor, coalesce(c.refresh_grace, grace), coalesce(c.refresh_grace_until_used, until_used)) AS j;
+    FROM judge_spent_refresh_token(spent, same_successor, grace, until_used) AS j;
     IF outcome = 'retried' AND judged <> 'rotated' THEN
         outcome := judged;
     END IF;
@@ -78,25 +81,124 @@ COMMENT ON FUNCTION answer_spent_refresh_token(refresh_token_id, outcome, text, 
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION kept_within(list text[], allowed text[]) RETURNS text[]
+CREATE FUNCTION count_pair_endings(ended_grants jsonb, client_id text, reference_id text) RETURNS bigint
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN coalesce((ended_grants -> client_key(client_id) ->> '')::bigint, 0)
+        + coalesce((ended_grants -> client_key(client_id) ->> tenant_key(reference_id))::bigint, 0);
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION count_pair_endings(jsonb, text, text) IS 'Part of pair_epoch: the sum of the counters in user.ended_grants that are of a client and tenant. It is not inlined, because most users have ended no grants, and each operator of an expression costs whether or not it is reached.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION judge_renewed(
+    c oauth_client, r oauth_refresh_token, scopes text[], default_scopes text[], resources text[], default_resources text[],
+    details jsonb, compared_types text[]
+) RETURNS outcome
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF cardinality(r.scopes) > 0 AND cardinality(kept_within(r.scopes, coalesce(c.scopes, default_scopes))) = 0 THEN
+        RETURN 'invalid_scope';
+    END IF;
+    RETURN judge_narrowed(
+        c, scopes, r.scopes, default_scopes, resources, r.resources, default_resources, details, r.authorization_details, compared_types
+    );
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION judge_renewed(oauth_client, oauth_refresh_token, text[], text[], text[], text[], jsonb, text[]) IS 'Part of RotateRefreshToken: what is amiss with what is asked for, or with what a client may still have of a token''s scopes and resources. invalid_scope, invalid_target or invalid_authorization_details; NULL if nothing is.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION narrow_details(asked jsonb, held jsonb, types text[]) RETURNS stored_array
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN details_of_types(coalesce(details_as_set(asked), held), types);
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION narrow_details(jsonb, jsonb, text[]) IS 'The authorization_details that are asked for or, if none are, those held, as far as they are of the types; all if the types are NULL.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION narrow_list(asked text[], held text[], allowed text[]) RETURNS text_list
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN asked_or_granted(asked, kept_within(held, allowed));
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION narrow_list(text[], text[], text[]) IS 'The scopes or resources that are asked for or, if none are, those held that are still allowed.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION own_sector(client_id text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN 'client:' || client_key(client_id);
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION pair_epoch(ended_grants jsonb, client_id text, reference_id text) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE WHEN list IS NULL OR is_within(list, allowed) THEN list ELSE beyond(list, beyond(list, allowed)) END;
+-- counters only rise, so equal sums mean equal counters
+RETURN CASE WHEN ended_grants = '{}' THEN 0 ELSE count_pair_endings(ended_grants, client_id, reference_id) END;
 -- +goose StatementEnd
 
 -- +goose Down
 
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION kept_within(list text[], allowed text[]) RETURNS text[]
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-SET search_path FROM CURRENT
-AS $$
-BEGIN
-    IF list IS NULL OR is_within(list, allowed) THEN
-        RETURN list;
-    END IF;
-    RETURN beyond(list, beyond(list, allowed));
-END
-$$;
+CREATE OR REPLACE FUNCTION pair_epoch(ended_grants jsonb, client_id text, reference_id text) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+-- counters only rise, so equal sums mean equal counters
+RETURN CASE WHEN ended_grants = '{}' THEN 0 ELSE
+    coalesce((ended_grants -> client_key(client_id) ->> '')::bigint, 0)
+    + coalesce((ended_grants -> client_key(client_id) ->> tenant_key(reference_id))::bigint, 0)
+END;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION own_sector(client_id text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN 'client:' || client_key(client_id);
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION narrow_list;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION narrow_details;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION judge_renewed;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION count_pair_endings;
 -- +goose StatementEnd
 
 -- +goose StatementBegin

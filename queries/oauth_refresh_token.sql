@@ -90,7 +90,16 @@ LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL;
 -- name: RotateRefreshToken :one
 WITH presented AS MATERIALIZED (
     -- whole rows: to carry their columns one by one through the joins takes longer than all the rest
-    SELECT c::oauth_client AS c, r::oauth_refresh_token AS r, a::oauth_authorization AS a, u::"user" AS u, s::session AS s
+    SELECT c::oauth_client AS c, r::oauth_refresh_token AS r, a::oauth_authorization AS a, u::"user" AS u, s::session AS s,
+        -- the usual case, which spares the rest of the judgement: nothing less is asked for, and all that was granted may still be had
+        coalesce(
+            (cardinality(@scopes::text[]) > 0 OR cardinality(@resources::text[]) > 0) IS NOT TRUE
+            AND sqlc.narg('authorization_details')::jsonb IS NULL
+            AND is_within(r.scopes, coalesce(c.scopes, @default_scopes::text[]))
+            AND (r.resources IS NULL OR is_within(r.resources, coalesce(c.resources, @default_resources::text[])))
+            AND (r.authorization_details IS NULL OR c.authorization_details_types IS NULL),
+            false
+        ) AS as_granted
     FROM oauth_client AS c
     LEFT JOIN (
         oauth_refresh_token AS r
@@ -102,19 +111,25 @@ WITH presented AS MATERIALIZED (
 ), judged AS MATERIALIZED (
     SELECT p.c::oauth_client AS c, (p.r).id::refresh_token_id AS id, (p.r).authorization_id::authorization_id AS authorization_id,
         (p.r).client_id::client_id AS client_id, (p.r).user_id::user_id AS user_id, (p.r).session_id::session_id AS session_id,
-        (p.r).reference_id::reference_id AS reference_id, (p.r).auth_time::timestamptz AS auth_time, (p.a).acr::text AS acr, (p.a).amr::text[] AS amr,
-        (p.a).act::jsonb AS act, (p.r).revoked IS NOT NULL AS spent, (p.a).max_expires_at::timestamptz AS max_expires_at,
+        (p.r).reference_id::reference_id AS reference_id, (p.r).auth_time::timestamptz AS auth_time, (p.a).acr::text AS acr,
+        (p.a).amr::text[] AS amr, (p.a).act::stored_object AS act, (p.r).revoked IS NOT NULL AS spent, sector_of(p.c) AS sector,
+        (p.a).max_expires_at::timestamptz AS max_expires_at,
         least((p.a).max_expires_at, CASE WHEN (p.a).bound THEN (p.s).expires_at END)::timestamptz AS access_ends_at,
         ((p.c).metadata ->> 'id_token_signed_response_alg')::text AS id_token_signed_response_alg,
-        asked_or_granted(@scopes::text[], kept_within((p.r).scopes, coalesce((p.c).scopes, @default_scopes::text[])))::text[] AS access_scopes,
-        asked_or_granted(@resources::text[], kept_within((p.r).resources, coalesce((p.c).resources, @default_resources::text[])))::text[] AS access_resources,
         (CASE
-            WHEN coalesce(sqlc.narg('authorization_details')::jsonb, (p.r).authorization_details) IS NOT NULL
-            THEN details_of_types(
-                coalesce(details_as_set(sqlc.narg('authorization_details')::jsonb), (p.r).authorization_details),
-                (p.c).authorization_details_types
+            WHEN p.as_granted THEN (p.r).scopes
+            ELSE narrow_list(@scopes::text[], (p.r).scopes, coalesce((p.c).scopes, @default_scopes::text[]))
+        END)::text_list AS access_scopes,
+        (CASE
+            WHEN p.as_granted THEN (p.r).resources
+            ELSE narrow_list(@resources::text[], (p.r).resources, coalesce((p.c).resources, @default_resources::text[]))
+        END)::text_list AS access_resources,
+        (CASE
+            WHEN p.as_granted THEN (p.r).authorization_details
+            ELSE narrow_details(
+                sqlc.narg('authorization_details')::jsonb, (p.r).authorization_details, (p.c).authorization_details_types
             )
-        END)::jsonb AS access_details,
+        END)::stored_array AS access_details,
         (CASE
             WHEN NOT authenticates(p.c, @client_auth_method::text, @client_secret::token_digest) THEN 'unauthenticated'
             WHEN (p.r).id IS NULL THEN 'unknown'
@@ -126,27 +141,25 @@ WITH presented AS MATERIALIZED (
             -- another server takes authorization_code for enough
             WHEN NOT (uses_grant_type(p.c, 'refresh_token') OR (p.a).kind = 'foreign' AND uses_grant_type(p.c, 'authorization_code'))
             THEN 'unauthorized_client'
-            WHEN cardinality((p.r).scopes) > 0 AND cardinality(kept_within((p.r).scopes, coalesce((p.c).scopes, @default_scopes::text[]))) = 0
-            THEN 'invalid_scope'
+            WHEN p.as_granted THEN 'rotated'
             ELSE coalesce(
-                judge_narrowed(
-                    p.c, @scopes::text[], (p.r).scopes, @default_scopes::text[], @resources::text[], (p.r).resources,
-                    @default_resources::text[], sqlc.narg('authorization_details')::jsonb, (p.r).authorization_details,
-                    @compared_types::text[]
+                judge_renewed(
+                    p.c, p.r, @scopes::text[], @default_scopes::text[], @resources::text[], @default_resources::text[],
+                    sqlc.narg('authorization_details')::jsonb, @compared_types::text[]
                 ),
                 'rotated'
             )
         END)::outcome AS outcome
     FROM presented AS p
 ), admitted AS MATERIALIZED (
-    SELECT j.*, lock_parents(j.user_id, j.client_id, j.session_id) AS parents,
+    SELECT p.*, lock_parents(p.user_id, p.client_id, p.session_id) AS parents,
         CASE
             WHEN sqlc.narg('proof')::token_digest IS NULL THEN true
             WHEN proof_is_fresh(sqlc.narg('proof')::token_digest, sqlc.narg('proof_expires_at')::timestamptz) THEN true
-            ELSE was_rotated_into(j.id, @successor_id::refresh_token_id)
+            ELSE was_rotated_into(p.id, @successor_id::refresh_token_id)
         END AS fresh
-    FROM judged AS j
-    WHERE j.outcome IN ('rotated', 'unauthorized_client', 'invalid_scope', 'invalid_target', 'invalid_authorization_details')
+    FROM judged AS p
+    WHERE p.outcome IN ('rotated', 'unauthorized_client', 'invalid_scope', 'invalid_target', 'invalid_authorization_details')
 ), rotated AS (
     -- the gate: of all calls that present the token, one updates the row
     UPDATE oauth_refresh_token AS r
@@ -155,10 +168,9 @@ WITH presented AS MATERIALIZED (
     WHERE r.id = p.id AND p.outcome = 'rotated' AND p.fresh AND r.revoked IS NULL
     RETURNING r.client_id, r.user_id, r.reference_id, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation,
         r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id)::authorization_id AS authorization_code_id,
-        coalesce(sqlc.narg('data')::jsonb, r.data)::jsonb AS data, r.requested_user_info_claims, r.successor, r.successor_id, p.act,
-        give_subject(sector_of(p.c), r.user_id) AS sub,
-        (CASE WHEN p.parents = 'locked' THEN r.session_id END)::session_id AS session_id,
-        p.access_scopes, p.access_resources, p.access_details,
+        coalesce(sqlc.narg('data')::stored_object, r.data)::stored_object AS data, r.requested_user_info_claims, r.successor, r.successor_id,
+        p.act, give_subject(p.sector, r.user_id) AS sub, (CASE WHEN p.parents = 'locked' THEN r.session_id END)::session_id AS session_id,
+        p.access_scopes, p.access_resources, p.access_details, NOT @access_token_without_row::boolean AS access_token_has_row,
         least(
             expiry(now(), @access_token_lifetime::interval, (p.c).access_token_lifetime, 'AccessTokenLifetime'), p.access_ends_at
         )::timestamptz AS access_token_expires_at,
@@ -173,7 +185,7 @@ WITH presented AS MATERIALIZED (
     SELECT g.successor_id, g.successor, g.client_id, g.session_id, g.user_id, g.reference_id, g.refresh_token_expires_at, g.scopes,
         g.auth_time, g.resources, g.authorization_details, g.confirmation, g.authorization_id, g.authorization_code_id, g.data,
         g.requested_user_info_claims,
-        CASE WHEN @access_token_without_row::boolean THEN expiry_without_row(g.access_token_expires_at, sqlc.narg('access_token')::token_digest) END
+        CASE WHEN NOT g.access_token_has_row THEN expiry_without_row(g.access_token_expires_at, sqlc.narg('access_token')::token_digest) END
     FROM rotated AS g
 ), new_access_token AS (
     INSERT INTO oauth_access_token (
@@ -185,28 +197,18 @@ WITH presented AS MATERIALIZED (
         sqlc.narg('confirmation')::token_confirmation, g.act, g.authorization_id, g.authorization_code_id, g.data,
         g.requested_user_info_claims
     FROM rotated AS g
-    WHERE NOT @access_token_without_row::boolean
+    WHERE g.access_token_has_row
     ON CONFLICT DO NOTHING -- the id or token of another one is refused below
     RETURNING id
-), spent AS MATERIALIZED (
-    -- the token had been spent, or was while this statement waited for it
-    SELECT w.outcome, w.successor, w.successor_id, w.refresh_token_expires_at, w.access_token_expires_at, w.session_id, w.sub, w.scopes,
-        w.resources, w.authorization_details
-    FROM admitted AS p
-    CROSS JOIN answer_spent_refresh_token(
-        p.id, p.outcome, p.parents, p.c, @grace::interval, @grace_until_used::boolean, @successor_id::refresh_token_id,
-        @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, @access_token_without_row::boolean,
-        @access_token_lifetime::interval, p.access_ends_at, sqlc.narg('confirmation')::token_confirmation, p.act,
-        sqlc.narg('data')::jsonb, p.access_scopes, p.access_resources, p.access_details
-    ) AS w (
-        scopes, resources, authorization_details, outcome, successor, successor_id, refresh_token_expires_at, access_token_expires_at,
-        session_id, sub
-    )
-    WHERE p.fresh AND (p.spent OR p.outcome = 'rotated') AND NOT EXISTS (SELECT FROM rotated)
-), answer AS (
-    SELECT g.sub, g.session_id, g.successor, g.successor_id, g.access_scopes AS scopes, g.access_resources AS resources,
-        g.access_details AS authorization_details, g.refresh_token_expires_at,
+), answer AS MATERIALIZED (
+    -- w is about a token that had been spent, or was while this statement waited for it
+    SELECT CASE WHEN NOT p.fresh THEN 'proof_replayed' ELSE w.outcome END AS outcome, coalesce(g.sub, w.sub)::subject AS sub, coalesce(g.session_id, w.session_id)::session_id AS session_id,
+        coalesce(g.successor, w.successor)::token_digest AS successor, coalesce(g.successor_id, w.successor_id)::refresh_token_id AS successor_id,
+        coalesce(g.access_scopes, w.scopes)::text[] AS scopes, coalesce(g.access_resources, w.resources)::text[] AS resources,
+        coalesce(g.access_details, w.authorization_details)::jsonb AS authorization_details,
+        coalesce(g.refresh_token_expires_at, w.refresh_token_expires_at)::timestamptz AS refresh_token_expires_at,
         (CASE
+            WHEN g.successor_id IS NULL THEN w.access_token_expires_at
             WHEN EXISTS (SELECT FROM new_access_token)
                 OR (find_issued_access_token(
                     @access_token_id::access_token_id, g.client_id, sqlc.narg('access_token')::token_digest, NULL, 'AccessTokenID'
@@ -214,21 +216,28 @@ WITH presented AS MATERIALIZED (
             THEN g.access_token_expires_at
             ELSE refuse_parameter('AccessTokenID', 'is that of another token')::timestamptz
         END)::timestamptz AS access_token_expires_at
-    FROM rotated AS g
-    UNION ALL
-    SELECT w.sub, w.session_id, w.successor, w.successor_id, w.scopes, w.resources, w.authorization_details, w.refresh_token_expires_at,
-        w.access_token_expires_at
-    FROM spent AS w
-    WHERE w.outcome = 'retried'
+    FROM admitted AS p
+    LEFT JOIN rotated AS g ON true
+    CROSS JOIN answer_spent_refresh_token(
+        (CASE WHEN g.successor_id IS NULL AND p.fresh AND (p.spent OR p.outcome = 'rotated') THEN p.id END)::refresh_token_id,
+        p.outcome, p.parents, p.c, coalesce((p.c).refresh_grace, @grace::interval)::interval,
+        coalesce((p.c).refresh_grace_until_used, @grace_until_used::boolean), @successor_id::refresh_token_id,
+        @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, @access_token_without_row::boolean,
+        @access_token_lifetime::interval, p.access_ends_at, sqlc.narg('confirmation')::token_confirmation, p.act,
+        sqlc.narg('data')::jsonb, p.access_scopes, p.access_resources, p.access_details
+    ) AS w (
+        scopes, resources, authorization_details, outcome, successor, successor_id, refresh_token_expires_at, access_token_expires_at,
+        session_id, sub
+    )
 )
-SELECT noted(
-        coalesce(
-            CASE WHEN NOT (SELECT m.fresh FROM admitted AS m) THEN 'proof_replayed' ELSE (SELECT w.outcome FROM spent AS w) END,
-            j.outcome, 'unauthenticated'
-        )::outcome,
-        'RotateRefreshToken', of_user => j.user_id, of_client => @client_id::client_id, of_session => j.session_id,
-        of_family => j.authorization_id, from_address => sqlc.narg('ip_address')::text
-    )::outcome AS outcome,
+SELECT (CASE
+        WHEN j.outcome = 'rotated' AND w.outcome IS NULL THEN 'rotated' -- nothing to note
+        ELSE noted(
+            coalesce(w.outcome, j.outcome, 'unauthenticated')::outcome, 'RotateRefreshToken', of_user => j.user_id,
+            of_client => @client_id::client_id, of_session => j.session_id, of_family => j.authorization_id,
+            from_address => sqlc.narg('ip_address')::text
+        )
+    END)::outcome AS outcome,
     j.authorization_id, j.user_id, w.sub, w.session_id, j.reference_id, w.successor, w.successor_id, w.scopes, w.resources,
     w.authorization_details, j.auth_time, j.acr, j.amr, w.access_token_expires_at, w.refresh_token_expires_at, j.id_token_signed_response_alg
 FROM (VALUES (true)) AS one (n)

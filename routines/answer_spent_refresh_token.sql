@@ -14,8 +14,11 @@ DECLARE
     earlier record;
     since timestamptz;
 BEGIN
+    IF spent IS NULL THEN
+        RETURN;
+    END IF;
     SELECT j.* INTO outcome, successor, successor_id, refresh_token_expires_at, since
-    FROM judge_spent_refresh_token(spent, same_successor, coalesce(c.refresh_grace, grace), coalesce(c.refresh_grace_until_used, until_used)) AS j;
+    FROM judge_spent_refresh_token(spent, same_successor, grace, until_used) AS j;
     IF outcome = 'retried' AND judged <> 'rotated' THEN
         outcome := judged;
     END IF;

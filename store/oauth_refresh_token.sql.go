@@ -343,31 +343,46 @@ func (q *Queries) ListAuthorizationRefreshTokens(ctx context.Context, authorizat
 const rotateRefreshToken = `-- name: RotateRefreshToken :one
 WITH presented AS MATERIALIZED (
     -- whole rows: to carry their columns one by one through the joins takes longer than all the rest
-    SELECT c::oauth_client AS c, r::oauth_refresh_token AS r, a::oauth_authorization AS a, u::"user" AS u, s::session AS s
+    SELECT c::oauth_client AS c, r::oauth_refresh_token AS r, a::oauth_authorization AS a, u::"user" AS u, s::session AS s,
+        -- the usual case, which spares the rest of the judgement: nothing less is asked for, and all that was granted may still be had
+        coalesce(
+            (cardinality($3::text[]) > 0 OR cardinality($4::text[]) > 0) IS NOT TRUE
+            AND $5::jsonb IS NULL
+            AND is_within(r.scopes, coalesce(c.scopes, $6::text[]))
+            AND (r.resources IS NULL OR is_within(r.resources, coalesce(c.resources, $7::text[])))
+            AND (r.authorization_details IS NULL OR c.authorization_details_types IS NULL),
+            false
+        ) AS as_granted
     FROM oauth_client AS c
     LEFT JOIN (
         oauth_refresh_token AS r
         JOIN oauth_authorization AS a ON a.id = r.authorization_id
         JOIN "user" AS u ON u.id = a.user_id
         LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    ) ON r.token = $3::token_digest AND r.client_id = c.client_id
+    ) ON r.token = $8::token_digest AND r.client_id = c.client_id
     WHERE c.client_id = $1::client_id
 ), judged AS MATERIALIZED (
     SELECT p.c::oauth_client AS c, (p.r).id::refresh_token_id AS id, (p.r).authorization_id::authorization_id AS authorization_id,
         (p.r).client_id::client_id AS client_id, (p.r).user_id::user_id AS user_id, (p.r).session_id::session_id AS session_id,
-        (p.r).reference_id::reference_id AS reference_id, (p.r).auth_time::timestamptz AS auth_time, (p.a).acr::text AS acr, (p.a).amr::text[] AS amr,
-        (p.a).act::jsonb AS act, (p.r).revoked IS NOT NULL AS spent, (p.a).max_expires_at::timestamptz AS max_expires_at,
+        (p.r).reference_id::reference_id AS reference_id, (p.r).auth_time::timestamptz AS auth_time, (p.a).acr::text AS acr,
+        (p.a).amr::text[] AS amr, (p.a).act::stored_object AS act, (p.r).revoked IS NOT NULL AS spent, sector_of(p.c) AS sector,
+        (p.a).max_expires_at::timestamptz AS max_expires_at,
         least((p.a).max_expires_at, CASE WHEN (p.a).bound THEN (p.s).expires_at END)::timestamptz AS access_ends_at,
         ((p.c).metadata ->> 'id_token_signed_response_alg')::text AS id_token_signed_response_alg,
-        asked_or_granted($4::text[], kept_within((p.r).scopes, coalesce((p.c).scopes, $5::text[])))::text[] AS access_scopes,
-        asked_or_granted($6::text[], kept_within((p.r).resources, coalesce((p.c).resources, $7::text[])))::text[] AS access_resources,
         (CASE
-            WHEN coalesce($8::jsonb, (p.r).authorization_details) IS NOT NULL
-            THEN details_of_types(
-                coalesce(details_as_set($8::jsonb), (p.r).authorization_details),
-                (p.c).authorization_details_types
+            WHEN p.as_granted THEN (p.r).scopes
+            ELSE narrow_list($3::text[], (p.r).scopes, coalesce((p.c).scopes, $6::text[]))
+        END)::text_list AS access_scopes,
+        (CASE
+            WHEN p.as_granted THEN (p.r).resources
+            ELSE narrow_list($4::text[], (p.r).resources, coalesce((p.c).resources, $7::text[]))
+        END)::text_list AS access_resources,
+        (CASE
+            WHEN p.as_granted THEN (p.r).authorization_details
+            ELSE narrow_details(
+                $5::jsonb, (p.r).authorization_details, (p.c).authorization_details_types
             )
-        END)::jsonb AS access_details,
+        END)::stored_array AS access_details,
         (CASE
             WHEN NOT authenticates(p.c, $9::text, $10::token_digest) THEN 'unauthenticated'
             WHEN (p.r).id IS NULL THEN 'unknown'
@@ -379,27 +394,25 @@ WITH presented AS MATERIALIZED (
             -- another server takes authorization_code for enough
             WHEN NOT (uses_grant_type(p.c, 'refresh_token') OR (p.a).kind = 'foreign' AND uses_grant_type(p.c, 'authorization_code'))
             THEN 'unauthorized_client'
-            WHEN cardinality((p.r).scopes) > 0 AND cardinality(kept_within((p.r).scopes, coalesce((p.c).scopes, $5::text[]))) = 0
-            THEN 'invalid_scope'
+            WHEN p.as_granted THEN 'rotated'
             ELSE coalesce(
-                judge_narrowed(
-                    p.c, $4::text[], (p.r).scopes, $5::text[], $6::text[], (p.r).resources,
-                    $7::text[], $8::jsonb, (p.r).authorization_details,
-                    $12::text[]
+                judge_renewed(
+                    p.c, p.r, $3::text[], $6::text[], $4::text[], $7::text[],
+                    $5::jsonb, $12::text[]
                 ),
                 'rotated'
             )
         END)::outcome AS outcome
     FROM presented AS p
 ), admitted AS MATERIALIZED (
-    SELECT j.c, j.id, j.authorization_id, j.client_id, j.user_id, j.session_id, j.reference_id, j.auth_time, j.acr, j.amr, j.act, j.spent, j.max_expires_at, j.access_ends_at, j.id_token_signed_response_alg, j.access_scopes, j.access_resources, j.access_details, j.outcome, lock_parents(j.user_id, j.client_id, j.session_id) AS parents,
+    SELECT p.c, p.id, p.authorization_id, p.client_id, p.user_id, p.session_id, p.reference_id, p.auth_time, p.acr, p.amr, p.act, p.spent, p.sector, p.max_expires_at, p.access_ends_at, p.id_token_signed_response_alg, p.access_scopes, p.access_resources, p.access_details, p.outcome, lock_parents(p.user_id, p.client_id, p.session_id) AS parents,
         CASE
             WHEN $13::token_digest IS NULL THEN true
             WHEN proof_is_fresh($13::token_digest, $14::timestamptz) THEN true
-            ELSE was_rotated_into(j.id, $15::refresh_token_id)
+            ELSE was_rotated_into(p.id, $15::refresh_token_id)
         END AS fresh
-    FROM judged AS j
-    WHERE j.outcome IN ('rotated', 'unauthorized_client', 'invalid_scope', 'invalid_target', 'invalid_authorization_details')
+    FROM judged AS p
+    WHERE p.outcome IN ('rotated', 'unauthorized_client', 'invalid_scope', 'invalid_target', 'invalid_authorization_details')
 ), rotated AS (
     -- the gate: of all calls that present the token, one updates the row
     UPDATE oauth_refresh_token AS r
@@ -408,15 +421,14 @@ WITH presented AS MATERIALIZED (
     WHERE r.id = p.id AND p.outcome = 'rotated' AND p.fresh AND r.revoked IS NULL
     RETURNING r.client_id, r.user_id, r.reference_id, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation,
         r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id)::authorization_id AS authorization_code_id,
-        coalesce($17::jsonb, r.data)::jsonb AS data, r.requested_user_info_claims, r.successor, r.successor_id, p.act,
-        give_subject(sector_of(p.c), r.user_id) AS sub,
-        (CASE WHEN p.parents = 'locked' THEN r.session_id END)::session_id AS session_id,
-        p.access_scopes, p.access_resources, p.access_details,
+        coalesce($17::stored_object, r.data)::stored_object AS data, r.requested_user_info_claims, r.successor, r.successor_id,
+        p.act, give_subject(p.sector, r.user_id) AS sub, (CASE WHEN p.parents = 'locked' THEN r.session_id END)::session_id AS session_id,
+        p.access_scopes, p.access_resources, p.access_details, NOT $18::boolean AS access_token_has_row,
         least(
-            expiry(now(), $18::interval, (p.c).access_token_lifetime, 'AccessTokenLifetime'), p.access_ends_at
+            expiry(now(), $19::interval, (p.c).access_token_lifetime, 'AccessTokenLifetime'), p.access_ends_at
         )::timestamptz AS access_token_expires_at,
         least(
-            expiry(now(), $19::interval, (p.c).refresh_token_lifetime, 'RefreshTokenLifetime'), p.max_expires_at
+            expiry(now(), $20::interval, (p.c).refresh_token_lifetime, 'RefreshTokenLifetime'), p.max_expires_at
         )::timestamptz AS refresh_token_expires_at
 ), new_refresh_token AS (
     INSERT INTO oauth_refresh_token (
@@ -426,7 +438,7 @@ WITH presented AS MATERIALIZED (
     SELECT g.successor_id, g.successor, g.client_id, g.session_id, g.user_id, g.reference_id, g.refresh_token_expires_at, g.scopes,
         g.auth_time, g.resources, g.authorization_details, g.confirmation, g.authorization_id, g.authorization_code_id, g.data,
         g.requested_user_info_claims,
-        CASE WHEN $20::boolean THEN expiry_without_row(g.access_token_expires_at, $21::token_digest) END
+        CASE WHEN NOT g.access_token_has_row THEN expiry_without_row(g.access_token_expires_at, $21::token_digest) END
     FROM rotated AS g
 ), new_access_token AS (
     INSERT INTO oauth_access_token (
@@ -438,28 +450,18 @@ WITH presented AS MATERIALIZED (
         $11::token_confirmation, g.act, g.authorization_id, g.authorization_code_id, g.data,
         g.requested_user_info_claims
     FROM rotated AS g
-    WHERE NOT $20::boolean
+    WHERE g.access_token_has_row
     ON CONFLICT DO NOTHING -- the id or token of another one is refused below
     RETURNING id
-), spent AS MATERIALIZED (
-    -- the token had been spent, or was while this statement waited for it
-    SELECT w.outcome, w.successor, w.successor_id, w.refresh_token_expires_at, w.access_token_expires_at, w.session_id, w.sub, w.scopes,
-        w.resources, w.authorization_details
-    FROM admitted AS p
-    CROSS JOIN answer_spent_refresh_token(
-        p.id, p.outcome, p.parents, p.c, $23::interval, $24::boolean, $15::refresh_token_id,
-        $22::access_token_id, $21::token_digest, $20::boolean,
-        $18::interval, p.access_ends_at, $11::token_confirmation, p.act,
-        $17::jsonb, p.access_scopes, p.access_resources, p.access_details
-    ) AS w (
-        scopes, resources, authorization_details, outcome, successor, successor_id, refresh_token_expires_at, access_token_expires_at,
-        session_id, sub
-    )
-    WHERE p.fresh AND (p.spent OR p.outcome = 'rotated') AND NOT EXISTS (SELECT FROM rotated)
-), answer AS (
-    SELECT g.sub, g.session_id, g.successor, g.successor_id, g.access_scopes AS scopes, g.access_resources AS resources,
-        g.access_details AS authorization_details, g.refresh_token_expires_at,
+), answer AS MATERIALIZED (
+    -- w is about a token that had been spent, or was while this statement waited for it
+    SELECT CASE WHEN NOT p.fresh THEN 'proof_replayed' ELSE w.outcome END AS outcome, coalesce(g.sub, w.sub)::subject AS sub, coalesce(g.session_id, w.session_id)::session_id AS session_id,
+        coalesce(g.successor, w.successor)::token_digest AS successor, coalesce(g.successor_id, w.successor_id)::refresh_token_id AS successor_id,
+        coalesce(g.access_scopes, w.scopes)::text[] AS scopes, coalesce(g.access_resources, w.resources)::text[] AS resources,
+        coalesce(g.access_details, w.authorization_details)::jsonb AS authorization_details,
+        coalesce(g.refresh_token_expires_at, w.refresh_token_expires_at)::timestamptz AS refresh_token_expires_at,
         (CASE
+            WHEN g.successor_id IS NULL THEN w.access_token_expires_at
             WHEN EXISTS (SELECT FROM new_access_token)
                 OR (find_issued_access_token(
                     $22::access_token_id, g.client_id, $21::token_digest, NULL, 'AccessTokenID'
@@ -467,21 +469,28 @@ WITH presented AS MATERIALIZED (
             THEN g.access_token_expires_at
             ELSE refuse_parameter('AccessTokenID', 'is that of another token')::timestamptz
         END)::timestamptz AS access_token_expires_at
-    FROM rotated AS g
-    UNION ALL
-    SELECT w.sub, w.session_id, w.successor, w.successor_id, w.scopes, w.resources, w.authorization_details, w.refresh_token_expires_at,
-        w.access_token_expires_at
-    FROM spent AS w
-    WHERE w.outcome = 'retried'
+    FROM admitted AS p
+    LEFT JOIN rotated AS g ON true
+    CROSS JOIN answer_spent_refresh_token(
+        (CASE WHEN g.successor_id IS NULL AND p.fresh AND (p.spent OR p.outcome = 'rotated') THEN p.id END)::refresh_token_id,
+        p.outcome, p.parents, p.c, coalesce((p.c).refresh_grace, $23::interval)::interval,
+        coalesce((p.c).refresh_grace_until_used, $24::boolean), $15::refresh_token_id,
+        $22::access_token_id, $21::token_digest, $18::boolean,
+        $19::interval, p.access_ends_at, $11::token_confirmation, p.act,
+        $17::jsonb, p.access_scopes, p.access_resources, p.access_details
+    ) AS w (
+        scopes, resources, authorization_details, outcome, successor, successor_id, refresh_token_expires_at, access_token_expires_at,
+        session_id, sub
+    )
 )
-SELECT noted(
-        coalesce(
-            CASE WHEN NOT (SELECT m.fresh FROM admitted AS m) THEN 'proof_replayed' ELSE (SELECT w.outcome FROM spent AS w) END,
-            j.outcome, 'unauthenticated'
-        )::outcome,
-        'RotateRefreshToken', of_user => j.user_id, of_client => $1::client_id, of_session => j.session_id,
-        of_family => j.authorization_id, from_address => $2::text
-    )::outcome AS outcome,
+SELECT (CASE
+        WHEN j.outcome = 'rotated' AND w.outcome IS NULL THEN 'rotated' -- nothing to note
+        ELSE noted(
+            coalesce(w.outcome, j.outcome, 'unauthenticated')::outcome, 'RotateRefreshToken', of_user => j.user_id,
+            of_client => $1::client_id, of_session => j.session_id, of_family => j.authorization_id,
+            from_address => $2::text
+        )
+    END)::outcome AS outcome,
     j.authorization_id, j.user_id, w.sub, w.session_id, j.reference_id, w.successor, w.successor_id, w.scopes, w.resources,
     w.authorization_details, j.auth_time, j.acr, j.amr, w.access_token_expires_at, w.refresh_token_expires_at, j.id_token_signed_response_alg
 FROM (VALUES (true)) AS one (n)
@@ -607,12 +616,12 @@ func (q *Queries) RotateRefreshToken(ctx context.Context, arg RotateRefreshToken
 	row := q.db.QueryRow(ctx, rotateRefreshToken,
 		arg.ClientID,
 		arg.IPAddress,
-		arg.Token,
 		arg.Scopes,
-		arg.DefaultScopes,
 		arg.Resources,
-		arg.DefaultResources,
 		arg.AuthorizationDetails,
+		arg.DefaultScopes,
+		arg.DefaultResources,
+		arg.Token,
 		arg.ClientAuthMethod,
 		arg.ClientSecret,
 		arg.Confirmation,
@@ -622,9 +631,9 @@ func (q *Queries) RotateRefreshToken(ctx context.Context, arg RotateRefreshToken
 		arg.SuccessorID,
 		arg.Successor,
 		arg.Data,
+		arg.AccessTokenWithoutRow,
 		arg.AccessTokenLifetime,
 		arg.RefreshTokenLifetime,
-		arg.AccessTokenWithoutRow,
 		arg.AccessToken,
 		arg.AccessTokenID,
 		arg.Grace,
