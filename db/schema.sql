@@ -1140,35 +1140,36 @@ CREATE FUNCTION public.agreed_scopes(g public.oauth_consent) RETURNS text[]
 
 COMMENT ON FUNCTION public.agreed_scopes(g public.oauth_consent) IS 'The scopes that a user has agreed to without a resource. Those of a better-auth server that names resources apply to these.';
 
-CREATE FUNCTION public.answer_spent_refresh_token(spent public.refresh_token_id, judged public.outcome, parents text, c public.oauth_client, grace interval, until_used boolean, same_successor public.refresh_token_id, new_id public.access_token_id, new_token public.token_digest, without_row boolean, lifetime interval, ends_at timestamp with time zone, proven jsonb, act jsonb, data jsonb, INOUT scopes text[], INOUT resources text[], INOUT authorization_details jsonb, OUT outcome public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone, OUT session_id public.session_id, OUT sub public.subject) RETURNS record
+CREATE FUNCTION public.answer_spent_refresh_token(spent public.refresh_token_id, judged public.outcome, parents text, c public.oauth_client, grace interval, until_used boolean, same_successor public.refresh_token_id, new_id public.access_token_id, new_token public.token_digest, without_row boolean, lifetime interval, ends_at timestamp with time zone, proven jsonb, act jsonb, data jsonb, access_scopes text[], access_resources text[], access_details jsonb, OUT outcome public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone, OUT session_id public.session_id, OUT sub public.subject, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
+    j record;
     r oauth_refresh_token;
     earlier record;
-    since timestamptz;
 BEGIN
     IF spent IS NULL THEN
         RETURN;
     END IF;
-    SELECT j.* INTO outcome, successor, successor_id, refresh_token_expires_at, since
-    FROM judge_spent_refresh_token(spent, same_successor, grace, until_used) AS j;
-    IF outcome = 'retried' AND judged <> 'rotated' THEN
-        outcome := judged;
-    END IF;
+    j := judge_spent_refresh_token(spent, same_successor, grace, until_used);
+    outcome := CASE WHEN j.verdict = 'retried' AND judged <> 'rotated' THEN judged ELSE j.verdict END;
     IF outcome <> 'retried' THEN
-        successor := NULL;
-        successor_id := NULL;
         RETURN;
     END IF;
 
+    successor := j.successor;
+    successor_id := j.successor_id;
+    refresh_token_expires_at := j.successor_expires_at;
     SELECT t.* INTO r FROM oauth_refresh_token AS t WHERE t.id = spent;
     session_id := CASE WHEN parents = 'locked' THEN r.session_id END;
     sub := give_subject(sector_of(c), r.user_id);
+    scopes := access_scopes;
+    resources := access_resources;
+    authorization_details := access_details;
     access_token_expires_at := coalesce(
         (SELECT n.access_token_expires_at FROM oauth_refresh_token AS n WHERE n.id = r.successor_id AND n.id = same_successor),
-        least(expiry(since, lifetime, c.access_token_lifetime, 'AccessTokenLifetime'), ends_at)
+        least(expiry(j.since, lifetime, c.access_token_lifetime, 'AccessTokenLifetime'), ends_at)
     );
     IF NOT without_row THEN
         -- It refers to the token presented, which is locked; the successor may be gone.
@@ -1207,7 +1208,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.answer_spent_refresh_token(spent public.refresh_token_id, judged public.outcome, parents text, c public.oauth_client, grace interval, until_used boolean, same_successor public.refresh_token_id, new_id public.access_token_id, new_token public.token_digest, without_row boolean, lifetime interval, ends_at timestamp with time zone, proven jsonb, act jsonb, data jsonb, INOUT scopes text[], INOUT resources text[], INOUT authorization_details jsonb, OUT outcome public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone, OUT session_id public.session_id, OUT sub public.subject) IS 'Part of RotateRefreshToken: the outcome for a spent token, by judge_spent_refresh_token. A retry that is allowed what it asks for gets another access token here, or what the same call got before.';
+COMMENT ON FUNCTION public.answer_spent_refresh_token(spent public.refresh_token_id, judged public.outcome, parents text, c public.oauth_client, grace interval, until_used boolean, same_successor public.refresh_token_id, new_id public.access_token_id, new_token public.token_digest, without_row boolean, lifetime interval, ends_at timestamp with time zone, proven jsonb, act jsonb, data jsonb, access_scopes text[], access_resources text[], access_details jsonb, OUT outcome public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone, OUT session_id public.session_id, OUT sub public.subject, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb) IS 'Part of RotateRefreshToken: the outcome for a spent token, by judge_spent_refresh_token. A retry that is allowed what it asks for gets another access token here, or what the same call got before.';
 
 CREATE FUNCTION public.as_set(list text[]) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -1449,7 +1450,7 @@ $$;
 COMMENT ON FUNCTION public.delete_recovery_codes(owner text) IS 'Part of the calls that delete all recovery codes of a user, which they have locked: the order in which this locks the codes doesn''t matter. VOLATILE, so that it sees the codes that were written while the statement waited for the user. Returns how many there were.';
 
 CREATE FUNCTION public.details_as_set(details jsonb) RETURNS jsonb
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
     SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
@@ -2569,7 +2570,7 @@ $$;
 
 COMMENT ON FUNCTION public.missing_authorization_details(asked jsonb, agreed jsonb) IS 'The elements of one list of authorization_details (RFC 9396) that the other one does not have, whole and equal. NULL if there is none. A parameter that is not a list is an error.';
 
-CREATE FUNCTION public.narrow_details(asked jsonb, held jsonb, types text[]) RETURNS public.stored_array
+CREATE FUNCTION public.narrow_details(asked jsonb, held jsonb, types text[]) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO 'public', 'pg_temp'
     AS $$

@@ -129,7 +129,7 @@ WITH presented AS MATERIALIZED (
             ELSE narrow_details(
                 sqlc.narg('authorization_details')::jsonb, (p.r).authorization_details, (p.c).authorization_details_types
             )
-        END)::stored_array AS access_details,
+        END)::jsonb AS access_details,
         (CASE
             WHEN NOT authenticates(p.c, @client_auth_method::text, @client_secret::token_digest) THEN 'unauthenticated'
             WHEN (p.r).id IS NULL THEN 'unknown'
@@ -226,8 +226,8 @@ WITH presented AS MATERIALIZED (
         @access_token_lifetime::interval, p.access_ends_at, sqlc.narg('confirmation')::token_confirmation, p.act,
         sqlc.narg('data')::jsonb, p.access_scopes, p.access_resources, p.access_details
     ) AS w (
-        scopes, resources, authorization_details, outcome, successor, successor_id, refresh_token_expires_at, access_token_expires_at,
-        session_id, sub
+        outcome, successor, successor_id, refresh_token_expires_at, access_token_expires_at, session_id, sub, scopes, resources,
+        authorization_details
     )
 )
 SELECT (CASE

@@ -2,38 +2,40 @@ CREATE OR REPLACE FUNCTION answer_spent_refresh_token(
     spent refresh_token_id, judged outcome, parents text, c oauth_client, grace interval, until_used boolean,
     same_successor refresh_token_id, new_id access_token_id, new_token token_digest, without_row boolean,
     lifetime interval, ends_at timestamptz, proven jsonb, act jsonb, data jsonb,
-    INOUT scopes text[], INOUT resources text[], INOUT authorization_details jsonb,
+    access_scopes text[], access_resources text[], access_details jsonb,
     OUT outcome outcome, OUT successor token_digest, OUT successor_id refresh_token_id, OUT refresh_token_expires_at timestamptz,
-    OUT access_token_expires_at timestamptz, OUT session_id session_id, OUT sub subject
+    OUT access_token_expires_at timestamptz, OUT session_id session_id, OUT sub subject, OUT scopes text[], OUT resources text[],
+    OUT authorization_details jsonb
 )
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $$
 DECLARE
+    j record;
     r oauth_refresh_token;
     earlier record;
-    since timestamptz;
 BEGIN
     IF spent IS NULL THEN
         RETURN;
     END IF;
-    SELECT j.* INTO outcome, successor, successor_id, refresh_token_expires_at, since
-    FROM judge_spent_refresh_token(spent, same_successor, grace, until_used) AS j;
-    IF outcome = 'retried' AND judged <> 'rotated' THEN
-        outcome := judged;
-    END IF;
+    j := judge_spent_refresh_token(spent, same_successor, grace, until_used);
+    outcome := CASE WHEN j.verdict = 'retried' AND judged <> 'rotated' THEN judged ELSE j.verdict END;
     IF outcome <> 'retried' THEN
-        successor := NULL;
-        successor_id := NULL;
         RETURN;
     END IF;
 
+    successor := j.successor;
+    successor_id := j.successor_id;
+    refresh_token_expires_at := j.successor_expires_at;
     SELECT t.* INTO r FROM oauth_refresh_token AS t WHERE t.id = spent;
     session_id := CASE WHEN parents = 'locked' THEN r.session_id END;
     sub := give_subject(sector_of(c), r.user_id);
+    scopes := access_scopes;
+    resources := access_resources;
+    authorization_details := access_details;
     access_token_expires_at := coalesce(
         (SELECT n.access_token_expires_at FROM oauth_refresh_token AS n WHERE n.id = r.successor_id AND n.id = same_successor),
-        least(expiry(since, lifetime, c.access_token_lifetime, 'AccessTokenLifetime'), ends_at)
+        least(expiry(j.since, lifetime, c.access_token_lifetime, 'AccessTokenLifetime'), ends_at)
     );
     IF NOT without_row THEN
         -- It refers to the token presented, which is locked; the successor may be gone.

@@ -1,4 +1,4 @@
-CREATE OR REPLACE FUNCTION narrow_details(asked jsonb, held jsonb, types text[]) RETURNS stored_array
+CREATE OR REPLACE FUNCTION narrow_details(asked jsonb, held jsonb, types text[]) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path FROM CURRENT
 AS $$

@@ -382,7 +382,7 @@ WITH presented AS MATERIALIZED (
             ELSE narrow_details(
                 $5::jsonb, (p.r).authorization_details, (p.c).authorization_details_types
             )
-        END)::stored_array AS access_details,
+        END)::jsonb AS access_details,
         (CASE
             WHEN NOT authenticates(p.c, $9::text, $10::token_digest) THEN 'unauthenticated'
             WHEN (p.r).id IS NULL THEN 'unknown'
@@ -479,8 +479,8 @@ WITH presented AS MATERIALIZED (
         $19::interval, p.access_ends_at, $11::token_confirmation, p.act,
         $17::jsonb, p.access_scopes, p.access_resources, p.access_details
     ) AS w (
-        scopes, resources, authorization_details, outcome, successor, successor_id, refresh_token_expires_at, access_token_expires_at,
-        session_id, sub
+        outcome, successor, successor_id, refresh_token_expires_at, access_token_expires_at, session_id, sub, scopes, resources,
+        authorization_details
     )
 )
 SELECT (CASE
