@@ -1,5 +1,5 @@
-// Package importer takes over clients and users from files that other servers have exported. It reads a file record by record, writes
-// each in a transaction of its own, and says of each what became of it. A record that is there already is left as it is, so an import
+// Package importer takes over clients, users, consents and refresh tokens from files that other servers have exported, or from their
+// databases. It reads record by record, writes each in a transaction of its own, and says of each what became of it. A record that is there already is left as it is, so an import
 // that was interrupted goes on when it is run again.
 //
 // It decides nothing about what may be stored: the calls of package store and the constraints of the schema do.
@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
@@ -18,9 +19,21 @@ import (
 	"github.com/oauthdb/oauthdb/store"
 )
 
-// Item is a record of a file, read.
+// Kind is what a record is about, where a source has records of several kinds.
+type Kind string
+
+// The kinds of records, in the order in which they have to be written.
+const (
+	ClientRecord       Kind = "client"
+	UserRecord         Kind = "user"
+	ConsentRecord      Kind = "consent"
+	RefreshTokenRecord Kind = "refresh token"
+)
+
+// Item is a record of a file or a database, read.
 type Item struct {
-	ID    string   // client_id, or the user's id
+	Kind  Kind     // what it is about; empty if the source has one kind alone. Items of a kind are written once those before them are
+	ID    string   // client_id, the user's id, or both of a consent or a refresh token
 	Notes []string // what is taken over otherwise than it stood there
 
 	// Refused says why the record can't be taken; then there is no Store.
@@ -30,6 +43,17 @@ type Item struct {
 	// Key is the constraint that is violated if the record is there already.
 	Key store.Constraint
 }
+
+// refusal is an error of Store's that is about the record.
+type refusal struct {
+	reason  string
+	missing []string // what has to be there first, by kind and id
+}
+
+func (r *refusal) Error() string { return r.reason }
+
+// errPresent is an error of Store's: the record is there already.
+var errPresent = errors.New("it is there already")
 
 // Outcome is what became of a record.
 type Outcome string
@@ -45,6 +69,7 @@ const (
 // Result says what became of a record.
 type Result struct {
 	Record  int64 // its number in the file, from 1
+	Kind    Kind
 	ID      string
 	Outcome Outcome
 	Reasons []string
@@ -83,13 +108,17 @@ const ahead = 32
 func Run(ctx context.Context, pool db.TxBeginner, items iter.Seq2[Item, error], o Options, report func(Result)) (Summary, error) {
 	var s Summary
 	var batch []Item
+	given := map[string]bool{} // what a dry run would have taken by now, for the records that need it
 	o.Jobs = max(o.Jobs, 1)
 	flush := func() error {
-		results, err := write(ctx, pool, batch, s.Read-int64(len(batch)), o)
+		results, err := write(ctx, pool, batch, s.Read-int64(len(batch)), o, given)
 		if err != nil {
 			return &StoppedError{Done: s.Read - int64(len(batch)), Err: err}
 		}
 		for _, r := range results {
+			if o.DryRun && (r.Outcome == Taken || r.Outcome == Changed) && (r.Kind == ClientRecord || r.Kind == UserRecord) {
+				given[string(r.Kind)+" "+r.ID] = true
+			}
 			switch r.Outcome {
 			case Taken:
 				s.Taken++
@@ -115,6 +144,11 @@ func Run(ctx context.Context, pool db.TxBeginner, items iter.Seq2[Item, error], 
 			}
 			return s, &StoppedError{Done: s.Read, Err: err}
 		}
+		if len(batch) > 0 && batch[0].Kind != item.Kind {
+			if err := flush(); err != nil {
+				return s, err
+			}
+		}
 		s.Read++
 		if s.Read <= o.Skip {
 			continue
@@ -129,13 +163,13 @@ func Run(ctx context.Context, pool db.TxBeginner, items iter.Seq2[Item, error], 
 }
 
 // write writes a few items at a time. An error is not about any of them.
-func write(ctx context.Context, pool db.TxBeginner, batch []Item, before int64, o Options) ([]Result, error) {
+func write(ctx context.Context, pool db.TxBeginner, batch []Item, before int64, o Options, given map[string]bool) ([]Result, error) {
 	results, errs := make([]Result, len(batch)), make([]error, len(batch))
 	var wg sync.WaitGroup
 	for job := range min(o.Jobs, len(batch)) {
 		wg.Go(func() {
 			for n := job; n < len(batch); n += o.Jobs {
-				results[n], errs[n] = one(ctx, pool, batch[n], o.DryRun)
+				results[n], errs[n] = one(ctx, pool, batch[n], o.DryRun, given)
 				results[n].Record = before + int64(n) + 1
 				if errs[n] != nil {
 					return
@@ -150,8 +184,8 @@ func write(ctx context.Context, pool db.TxBeginner, batch []Item, before int64, 
 var errDryRun = errors.New("dry run")
 
 // one writes an item, and says what became of it. An error is not about the item.
-func one(ctx context.Context, pool db.TxBeginner, item Item, dryRun bool) (Result, error) {
-	r := Result{ID: item.ID, Outcome: Taken, Reasons: []string{}}
+func one(ctx context.Context, pool db.TxBeginner, item Item, dryRun bool, given map[string]bool) (Result, error) {
+	r := Result{Kind: item.Kind, ID: item.ID, Outcome: Taken, Reasons: []string{}}
 	refuse := func(reason string) (Result, error) {
 		r.Outcome, r.Reasons = Refused, []string{reason}
 		return r, nil
@@ -168,15 +202,22 @@ func one(ctx context.Context, pool db.TxBeginner, item Item, dryRun bool) (Resul
 		}
 		return nil
 	})
+	var refused *refusal
+	if dryRun && errors.As(err, &refused) && len(refused.missing) > 0 &&
+		!slices.ContainsFunc(refused.missing, func(needed string) bool { return !given[needed] }) {
+		err = errDryRun // it would be there by now
+	}
 	switch {
 	case err == nil || errors.Is(err, errDryRun):
 		if len(item.Notes) > 0 {
 			r.Outcome, r.Reasons = Changed, item.Notes
 		}
 		return r, nil
-	case db.Violates(err, item.Key):
+	case item.Key != "" && db.Violates(err, item.Key) || errors.Is(err, errPresent):
 		r.Outcome = Present
 		return r, nil
+	case errors.As(err, &refused):
+		return refuse(refused.reason)
 	case db.Violates(err, store.ConstraintUserEmailUIdx):
 		return refuse("another user has the e-mail address")
 	case db.IsUniqueViolation(err), db.IsCheckViolation(err), db.IsForeignKeyViolation(err), db.IsNotNullViolation(err),
