@@ -337,7 +337,8 @@ var tour = []visit{
 	{args: "key retire key-1 -published-for 1h", says: "published until"},
 	{args: "key rotate -alg ES256 -published-for 1h", says: "retired"},
 	{args: "key delete key-1", says: "deleted"},
-	{args: "export usr_ada", says: "Album"},
+	{args: "export usr_ada", says: "192.0.2.17"},
+	{args: "export ADA@example.com", says: "192.0.2.17"},
 	{args: "session end ses_1", says: "has ended"},
 	{args: "session end ses_1", says: "had ended"},
 	{args: "user sign-out usr_ada -keep ses_1", says: "0"},
@@ -351,6 +352,7 @@ var tour = []visit{
 	{args: "user suspend usr_ada", says: "had been suspended"},
 	{args: "user reinstate usr_ada", says: "sign in again"},
 	{args: "user delete usr_bob", says: "deleted"},
+	{args: "export usr_bob", says: "deleted_at"},
 	{args: "client delete album", says: "deleted"},
 	{args: "events", says: "RotateClientSecret"},
 	{args: "events -client album -since 1h", says: "DeleteClient"},
@@ -683,6 +685,31 @@ func TestAnImportThatIsInterruptedSaysWhereItGoesOn(t *testing.T) {
 		if _, err := w.db.Store.GetUser(t.Context(), store.UserID(fmt.Sprintf("usr_many_%d", id))); (err == nil) != want {
 			t.Errorf("usr_many_%d: %v, after %d records", id, err, done)
 		}
+	}
+}
+
+// The document for people is one of JSON, and has the rows that -json prints.
+func TestAnExportIsOneDocument(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var document map[string]any
+	if err := json.Unmarshal([]byte(w.check(visit{args: "export usr_ada"})), &document); err != nil {
+		t.Fatal(err)
+	}
+	lists := map[string]any{"exported_at": document["exported_at"], "user_id": "usr_ada"}
+	for line := range strings.Lines(w.check(visit{args: "export usr_ada -json"})) {
+		var r struct {
+			Table string
+			Row   any
+		}
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(err)
+		}
+		list, _ := lists[r.Table].([]any)
+		lists[r.Table] = append(list, r.Row)
+	}
+	if len(document) < 8 || !reflect.DeepEqual(document, lists) {
+		t.Errorf("the document is\n%v\nand the rows are\n%v", document, lists)
 	}
 }
 
