@@ -158,11 +158,12 @@ var masks = []struct {
 	with string
 }{
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC`), "TIME"},
-	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIME"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)`), "TIME"},
 	{regexp.MustCompile(`(?m)^\d+ +TIME`), "0 TIME"}, // of events, whose ids go on
 	{regexp.MustCompile(`"id": ?\d+`), `"id":0`},
 	{regexp.MustCompile(`("client_(id|secret_expires)_?(issued_)?(at)?": ?)\d{6,}`), "${1}0"},
-	{regexp.MustCompile(`\b(cli|usr|ses|azn|key|atk|rtk|cns)_[0-9a-f]{32}\b`), "${1}_ID"},
+	{regexp.MustCompile(`\b(acc|cli|usr|ses|azn|key|atk|rtk|cns)_[0-9a-f]{32}\b`), "${1}_ID"},
+	{regexp.MustCompile(`\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`), "UUID"},
 	{regexp.MustCompile(`odb_cs_([0-9A-Za-z]{49}|…)`), "SECRET"},
 	{regexp.MustCompile(`\d+(\.\d+)? ms`), "DURATION"},
 	{regexp.MustCompile(`"milliseconds":\d+(\.\d+)?`), `"milliseconds":0`},
