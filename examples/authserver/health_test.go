@@ -180,7 +180,7 @@ func TestAServerThatIsStoppedFinishesWhatItHasBegun(t *testing.T) {
 	}
 	close(answer)
 	slow.Wait()
-	if err := <-ended; err != nil {
+	if err := stopped(ended); err != nil {
 		t.Error(err)
 	}
 	if !slices.Equal(order, []string{"done", "background work"}) {
@@ -204,7 +204,7 @@ func TestARequestThatDoesNotEndIsCutOff(t *testing.T) {
 	go get(t, "http://"+listener.Addr().String())
 	<-begun
 	stop()
-	if err := <-ended; err == nil || !strings.Contains(err.Error(), "requests were still under way after 1ms") {
+	if err := stopped(ended); err == nil || !strings.Contains(err.Error(), "requests were still under way after 1ms") {
 		t.Error(err)
 	}
 }
@@ -228,20 +228,26 @@ func TestAServerRefusesAnOlderSchemaAndSeveralMayMigrate(t *testing.T) {
 	down()
 	env := environment("DATABASE_URL", d.URL, "AUTHSERVER_SUCCESSOR_KEYS", testKey, "AUTHSERVER_KEY_ENCRYPTION_KEYS", testKey, "AUTHSERVER_ADDR", "127.0.0.1:0",
 		"AUTHSERVER_DRAIN", "0s")
-	if err := run(t.Context(), nil, env, nil, io.Discard, io.Discard); !errors.Is(err, errOldSchema) {
+	if err := ends(t, nil, env, io.Discard, io.Discard); !errors.Is(err, errOldSchema) {
 		t.Fatalf("on an older schema: %v", err)
 	}
-	if err := run(t.Context(), []string{"-add-client", "clients/native.json"}, env, nil, io.Discard, io.Discard); !errors.Is(err, errOldSchema) {
+	if err := ends(t, []string{"-add-client", "clients/native.json"}, env, io.Discard, io.Discard); !errors.Is(err, errOldSchema) {
 		t.Errorf("a client on an older schema: %v", err)
 	}
 
 	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error)
+	defer stop()
 	said := [3]*output{{}, {}, {}}
+	ended := make(chan error, len(said))
 	for i := range said {
 		go func() { ended <- run(ctx, []string{"-migrate"}, env, nil, said[i], io.Discard) }()
 	}
 	eventually(t, "all of them serve", func() bool {
+		select {
+		case err := <-ended:
+			t.Fatalf("one has ended: %v", err)
+		default:
+		}
 		return !slices.ContainsFunc(said[:], func(o *output) bool { return !strings.Contains(o.String(), "Serving") })
 	})
 	address := "http://" + strings.Fields(strings.SplitAfter(said[0].String(), " on ")[1])[0]
@@ -250,13 +256,13 @@ func TestAServerRefusesAnOlderSchemaAndSeveralMayMigrate(t *testing.T) {
 	}
 	stop()
 	for range said {
-		if err := <-ended; err != nil {
+		if err := stopped(ended); err != nil {
 			t.Error(err)
 		}
 	}
 
 	down()
-	if err := run(t.Context(), []string{"-migrate-only"}, environment("DATABASE_URL", d.URL), nil, io.Discard, io.Discard); err != nil {
+	if err := ends(t, []string{"-migrate-only"}, environment("DATABASE_URL", d.URL), io.Discard, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	if version, err := migrations.Version(t.Context(), conn, migrations.Options{}); err != nil || version != newest {
