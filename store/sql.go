@@ -172,5 +172,6 @@ var statements = map[string]string{
 	"ReinstateUser":                    reinstateUser,
 	"DeleteUser":                       deleteUser,
 	"EraseDeletedUsers":                eraseDeletedUsers,
+	"ExportUser":                       exportUser,
 	"DeleteExpiredVerifications":       deleteExpiredVerifications,
 }

@@ -17,8 +17,9 @@ import (
 )
 
 var importCommands = []command{
-	importClientsCommand, importConsentsCommand, importHydraCommand, importHydraTablesCommand, importKeycloakClientsCommand,
-	importKeycloakUsersCommand, importRefreshTokensCommand, importUsersCommand,
+	importAuth0ClientsCommand, importAuth0PasswordsCommand, importAuth0UsersCommand, importClientsCommand, importConsentsCommand,
+	importHydraCommand, importHydraTablesCommand, importKeycloakClientsCommand, importKeycloakUsersCommand, importRefreshTokensCommand,
+	importUsersCommand,
 }
 
 // importRecord is what became of a record of the file or, last, the summary.
@@ -44,8 +45,8 @@ type importSummary struct {
 type importing struct {
 	target
 	printer
-	dryRun, all bool
-	options     importer.Options
+	dryRun, all, quiet bool
+	options            importer.Options
 }
 
 func (im *importing) register(flags *flag.FlagSet) {
@@ -54,19 +55,25 @@ func (im *importing) register(flags *flag.FlagSet) {
 	im.printer.register(flags)
 	flags.BoolVar(&im.dryRun, "dry-run", false, "say what would become of each record: each transaction is rolled back")
 	flags.BoolVar(&im.all, "all", false, "also print what is taken as it stands, or was there before")
+	flags.BoolVar(&im.quiet, "quiet", false, "print only what is refused, and the summary")
 	flags.Int64Var(&im.options.Skip, "skip", 0, "leave out so many `records`")
-	flags.IntVar(&im.options.Jobs, "jobs", 4, "how many `records` to write at the same time")
+	flags.IntVar(&im.options.Jobs, "jobs", 4, "how many `connections` write at the same time")
 }
 
-const importDetails = `A record that is there already is left as it is, so an import that was interrupted goes on when it is run again; -skip spares it what it
+const importRecords = `A record that is there already is left as it is, so an import that was interrupted goes on when it is run again; -skip spares it what it
 has done. A record that can't be stored is refused and doesn't stop the others. Printed is what is refused or taken otherwise than it stood
-there, and a summary. The exit status is 4 if a record was refused.
+there, and a summary. The exit status is 4 if a record was refused.`
+
+const importDetails = importRecords + `
 
 FILE is read record by record, - is standard input. No credential in it is printed, and of secrets in plain only the digest is stored.`
 
 func (im *importing) check() error {
 	if im.options.Jobs < 1 || im.options.Jobs > 64 || im.options.Skip < 0 {
 		return usage("import: -jobs has to be between 1 and 64, and -skip not negative")
+	}
+	if im.all && im.quiet {
+		return usage("import: -all and -quiet exclude each other")
 	}
 	return nil
 }
@@ -85,7 +92,11 @@ func (im *importing) run(ctx context.Context, c console, name string, read func(
 		defer f.Close()
 		from = f
 	}
-	return im.write(ctx, c, read(bufio.NewReaderSize(from, 1<<16)))
+	s, err := im.open(ctx, c)
+	if err != nil {
+		return err
+	}
+	return im.write(ctx, c, s, read(bufio.NewReaderSize(from, 1<<16)))
 }
 
 // source is a database from which a command imports.
@@ -114,6 +125,10 @@ func (s *source) run(ctx context.Context, c console, im *importing, read func(*i
 	if s.url == "" {
 		return usage("import: no source is given: pass -from or set %s", sourceVariable)
 	}
+	target, err := im.open(ctx, c)
+	if err != nil {
+		return err
+	}
 	from, err := importer.OpenSource(ctx, s.url)
 	if err != nil {
 		return fmt.Errorf("the source: %w", err)
@@ -123,26 +138,22 @@ func (s *source) run(ctx context.Context, c console, im *importing, read func(*i
 	if err != nil {
 		return err
 	}
-	return im.write(ctx, c, items)
+	return im.write(ctx, c, target, items)
 }
 
-func (im *importing) write(ctx context.Context, c console, items iter.Seq2[importer.Item, error]) error {
-	s, err := im.open(ctx, c)
-	if err != nil {
-		return err
-	}
+func (im *importing) write(ctx context.Context, c console, s *server, items iter.Seq2[importer.Item, error]) error {
 	pool, err := s.pool(ctx, db.Options{MaxConns: int32(im.options.Jobs), PgBouncer: im.pgbouncer})
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
 
-	im.options.DryRun = im.dryRun
+	im.options.DryRun, im.options.OneByOne = im.dryRun, im.pgbouncer
 	out := bufio.NewWriter(c.out)
 	defer out.Flush()
 	told := time.Now()
 	sum, err := importer.Run(ctx, pool, items, im.options, func(r importer.Result) {
-		if im.all || r.Outcome == importer.Changed || r.Outcome == importer.Refused {
+		if im.all || r.Outcome == importer.Changed && !im.quiet || r.Outcome == importer.Refused {
 			im.print(out, importRecord{Record: r.Record, Kind: r.Kind, ID: r.ID, Outcome: r.Outcome, Reasons: r.Reasons})
 		}
 		if isTerminal(c.err) && time.Since(told) > time.Second {
@@ -405,7 +416,7 @@ var importHydraTablesCommand = command{
 signatures that Hydra stores, so the server needs Hydra's system secret to know them: see token.NewHydra. docs/import.md leads through a
 move step by step.
 
-` + importDetails,
+` + importRecords,
 	record: importRecord{},
 	prepare: func(flags *flag.FlagSet) action {
 		var im importing
@@ -432,6 +443,59 @@ move step by step.
 					Only: kinds, Network: *network, PKCEOptional: *optional, CreateUsers: *create, Lifetimes: bounds,
 				})
 			})
+		}
+	},
+}
+
+var importAuth0ClientsCommand = command{
+	name:    "import auth0-clients",
+	operand: "FILE",
+	summary: "take over clients from Auth0's JSON",
+	details: `FILE is what Auth0's Management API (GET /api/v2/clients), 'auth0 apps list --reveal-secrets --json' or its Deploy CLI writes; the files of
+the last can follow each other. docs/import.md says what becomes of each member.
+
+` + importDetails,
+	record: importRecord{},
+	prepare: func(flags *flag.FlagSet) action {
+		var im importing
+		im.register(flags)
+		optional := flags.Bool("pkce-optional", false, "confidential clients need not use PKCE, as with Auth0")
+		return func(ctx context.Context, c console) error {
+			return im.run(ctx, c, flags.Arg(0), func(r io.Reader) iter.Seq2[importer.Item, error] { return importer.Auth0Clients(r, *optional) })
+		}
+	},
+}
+
+var importAuth0UsersCommand = command{
+	name:    "import auth0-users",
+	operand: "FILE",
+	summary: "take over users from an export of Auth0's, with their linked identities",
+	details: `FILE is what a job of Auth0's (POST /api/v2/jobs/users-exports, format json) or GET /api/v2/users writes. Passwords come in a file of their
+own: see 'oauthdb help import auth0-passwords'.
+
+` + importDetails,
+	record: importRecord{},
+	prepare: func(flags *flag.FlagSet) action {
+		var im importing
+		im.register(flags)
+		return func(ctx context.Context, c console) error { return im.run(ctx, c, flags.Arg(0), importer.Auth0Users) }
+	},
+}
+
+var importAuth0PasswordsCommand = command{
+	name:    "import auth0-passwords",
+	operand: "FILE",
+	summary: "give users from Auth0 the hashes of their passwords",
+	details: `FILE is the export of password hashes that Auth0's support makes on request. The users have to be there. A user who has a password already
+keeps it.
+
+` + importDetails,
+	record: importRecord{},
+	prepare: func(flags *flag.FlagSet) action {
+		var im importing
+		im.register(flags)
+		return func(ctx context.Context, c console) error {
+			return im.run(ctx, c, flags.Arg(0), importer.Auth0Passwords)
 		}
 	},
 }
