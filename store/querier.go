@@ -544,7 +544,8 @@ type Querier interface {
 	// With merge, scopes and authorization_details are added to those that the user had agreed to in the same tenant, if that consent still
 	// counts. Otherwise they replace all of it.
 	// A client and user have one consent (oauth_consent_client_user_uidx). Agreeing in another tenant moves it there and merges nothing.
-	// What ends the grants of the pair ends the consent too, even one that a concurrent call gives.
+	// What ends the grants of the pair ends the consent too, even one that a concurrent call gives. So does a client that changes what users see
+	// of it (PutClientDocument, UpdateRegistration).
 	//   - granted: the consent is stored
 	//   - unknown: there is no such client or user
 	//   - disabled: the client is disabled (unauthorized_client)
@@ -818,8 +819,9 @@ type Querier interface {
 	// error.
 	// Fetches are ordered by fetched_at; one that lies ahead counts as now. The document need not be fetched again for fresh_for.
 	// token_endpoint_auth_method is none if it is nil. Such a client has no secret.
-	// changes are the columns that changed, consent_changes those of them about which users have to be asked again. A disabled client stays
-	// disabled, and is_disabled says so.
+	// changes are the columns that changed, and consent_changes those of them that users see when they are asked for consent. If there is one of
+	// these, no consent that was given to the client before counts any more, so that users are asked again; grants go on. A disabled client
+	// stays disabled, and is_disabled says so.
 	//   - inserted: the client is new
 	//   - changed: the document is another one than the one stored
 	//   - fresh: the document says what is stored; it is fresh again
@@ -1111,6 +1113,8 @@ type Querier interface {
 	// token is used.
 	// token_endpoint_auth_method is client_secret_basic if it is nil. If the method uses a secret, client_secret is the digest of a new one, for
 	// client_secret_lifetime (store.Never: without end). Without it the client keeps the secret that it has. A client of another method has none.
+	// If what users see when they are asked for consent changes (redirect_uris, scopes, name, uri, icon, tos, policy), no consent that was given
+	// to the client before counts any more, so that users are asked again; grants go on.
 	// ip_address is for the security event (ListSecurityEvents).
 	//   - updated: the registration is replaced, or was by the same call before (200)
 	//   - unauthenticated: the token is not this client's present one, or the client is deleted; nothing changes (invalid_token, 401)
