@@ -12,37 +12,57 @@ import (
 	"github.com/oauthdb/oauthdb/token"
 )
 
-const deleteExpiredRefreshTokens = `-- name: DeleteExpiredRefreshTokens :execrows
+const deleteExpiredRefreshTokens = `-- name: DeleteExpiredRefreshTokens :one
 WITH due AS MATERIALIZED (
-    SELECT r.id
+    SELECT r.id, r.expires_at
     FROM oauth_refresh_token AS r
-    WHERE r.expires_at <= now() - $1::interval AND r.expires_at <= now()
+    WHERE r.expires_at >= $1::timestamptz AND r.expires_at <= now() - $2::interval AND r.expires_at <= now()
       AND (r.access_token_expires_at IS NULL OR r.access_token_expires_at <= now())
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.refresh_id = r.id)
     ORDER BY r.expires_at
-    LIMIT $2::integer
+    LIMIT $3::integer
     FOR UPDATE OF r SKIP LOCKED
+), deleted AS (
+    DELETE FROM oauth_refresh_token AS r
+    WHERE r.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    RETURNING r.id
+), last AS (
+    SELECT d.expires_at
+    FROM due AS d
+    ORDER BY d.expires_at DESC
+    LIMIT 1
 )
-DELETE FROM oauth_refresh_token AS r
-WHERE r.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.expires_at AS last_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true
 `
 
 type DeleteExpiredRefreshTokensParams struct {
 	// For how long what is over is kept.
 	Retention time.Duration
+	// Where the batch begins: last_expires_at of the call before, or the zero time.
+	AfterExpiresAt time.Time
 	// How many rows at most.
 	BatchSize int32
 }
 
-// DeleteExpiredRefreshTokens deletes up to batch_size refresh tokens that expired more than retention ago, and returns how many. Spent ones
-// are kept that long because their reuse is recognised by them. A token that an access token refers to is left until that one is deleted, so
-// call DeleteExpiredAccessTokens first. It skips rows that are locked.
-func (q *Queries) DeleteExpiredRefreshTokens(ctx context.Context, arg DeleteExpiredRefreshTokensParams) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteExpiredRefreshTokens, arg.Retention, arg.BatchSize)
+type DeleteExpiredRefreshTokensRow struct {
+	Deleted       int64
+	LastExpiresAt *time.Time
+}
+
+// DeleteExpiredRefreshTokens deletes refresh tokens that expired more than retention ago: of those that did at after_expires_at or later, the
+// batch_size first. Spent ones are kept that long because their reuse is recognised by them. Begin with the zero time, and go on with
+// last_expires_at until fewer are deleted. A token that an access token refers to is left until that one is deleted, so call
+// DeleteExpiredAccessTokens first. It skips rows that are locked.
+func (q *Queries) DeleteExpiredRefreshTokens(ctx context.Context, arg DeleteExpiredRefreshTokensParams) (DeleteExpiredRefreshTokensRow, error) {
+	row := q.db.QueryRow(ctx, deleteExpiredRefreshTokens, arg.AfterExpiresAt, arg.Retention, arg.BatchSize)
+	var i DeleteExpiredRefreshTokensRow
+	err := row.Scan(&i.Deleted, &i.LastExpiresAt)
 	if err != nil {
-		return 0, fmt.Errorf("query DeleteExpiredRefreshTokens: %w", err)
+		err = fmt.Errorf("query DeleteExpiredRefreshTokens: %w", err)
 	}
-	return result.RowsAffected(), nil
+	return i, err
 }
 
 const deleteSpentRefreshTokens = `-- name: DeleteSpentRefreshTokens :one
