@@ -486,11 +486,17 @@ func (p *schedule) do(st step) {
 }
 
 // readsAfter says whether a call reads what it depends on when it has locked a row: another server's statement, in triggers that lock its parents
-// first. Calls of ours have read before.
+// first; an approval, once it has all its rows. Other calls of ours have read before.
 func (a actor) readsAfter(row rowName) bool {
 	g, is := a.what.(*grantAct)
 	table, _, _ := strings.Cut(string(row), " ")
-	return is && g.want == "" && slices.Contains([]string{"user", "oauth_client", "session"}, table)
+	switch {
+	case !is:
+		return false
+	case strings.HasPrefix(g.name, "ApproveAuthorization"):
+		return true
+	}
+	return g.want == "" && slices.Contains([]string{"user", "oauth_client", "session"}, table)
 }
 
 func (r *actorRun) waitsFor(h *held) bool {
