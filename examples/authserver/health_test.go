@@ -3,18 +3,22 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 
+	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/migrations"
 	"github.com/oauthdb/oauthdb/storetest"
 )
@@ -63,19 +67,51 @@ func TestReadinessFollowsDatabaseSchemaAndStopping(t *testing.T) {
 		t.Error(err)
 	}
 
-	schema := w.server.health.schema
-	w.server.health.schema = func(context.Context) (bool, error) { return false, nil }
-	want(readyPath, http.StatusServiceUnavailable, "not prepared")
-	w.server.health.schema = func(context.Context) (bool, error) { return false, errors.New("host=db password=hunter2") }
-	want(readyPath, http.StatusServiceUnavailable, "the database does not answer\n")
+	check := w.server.health.check
+	for cause, says := range map[error]string{
+		db.ErrSchema:                           "the database is not prepared\n",
+		db.ErrPrivileges:                       "the database is not prepared\n",
+		db.ErrStandby:                          "the database accepts no writes\n",
+		errors.New("host=db password=hunter2"): "the database does not answer\n",
+	} {
+		w.server.health.check = func(context.Context) error { return fmt.Errorf("db: check: %w", cause) }
+		want(readyPath, http.StatusServiceUnavailable, says)
+	}
 	if err := checkHealth(t.Context(), address); err == nil {
 		t.Error("a server without a database is said to be ready")
 	}
 	want(livePath, http.StatusOK, "alive") // to start it again would not help
-	w.server.health.schema = schema
+	w.server.health.check = check
 	w.server.health.drain()
 	want(readyPath, http.StatusServiceUnavailable, "stopping")
 	want(livePath, http.StatusOK, "alive")
+}
+
+// A server that finds itself on a standby, after a failover for instance, can answer reads and signs nobody in.
+func TestAServerOnAStandbyIsNotReady(t *testing.T) {
+	t.Parallel()
+	d := storetest.New(t)
+	ready := func(pool *pgxpool.Pool) int {
+		answer := httptest.NewRecorder()
+		newHealth(pool, slog.New(slog.DiscardHandler)).ready(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, readyPath, nil))
+		return answer.Code
+	}
+	if got := ready(d.Pool); got != http.StatusOK {
+		t.Errorf("%d of a server that is ready", got)
+	}
+	config, err := db.ParseConfig(d.URL, db.Options{MaxConns: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on"
+	reads, err := db.OpenConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reads.Close()
+	if got := ready(reads); got != http.StatusServiceUnavailable {
+		t.Errorf("%d of a server whose database only reads", got)
+	}
 }
 
 func eventually(t *testing.T, what string, is func() bool) {
@@ -89,7 +125,7 @@ func eventually(t *testing.T, what string, is func() bool) {
 
 func TestAServerThatIsStoppedFinishesWhatItHasBegun(t *testing.T) {
 	t.Parallel()
-	h := &health{logger: slog.New(slog.DiscardHandler), schema: func(context.Context) (bool, error) { return true, nil }}
+	h := &health{logger: slog.New(slog.DiscardHandler), check: func(context.Context) error { return nil }}
 	mux := http.NewServeMux()
 	h.routes(mux)
 	begun, answer := make(chan struct{}), make(chan struct{})
