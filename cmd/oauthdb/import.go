@@ -16,7 +16,7 @@ import (
 )
 
 var importCommands = []command{
-	importClientsCommand, importHydraCommand, importKeycloakClientsCommand, importKeycloakUsersCommand, importUsersCommand,
+	importAuth0ClientsCommand, importAuth0PasswordsCommand, importAuth0UsersCommand, importClientsCommand, importHydraCommand, importKeycloakClientsCommand, importKeycloakUsersCommand, importUsersCommand,
 }
 
 // importRecord is what became of a record of the file or, last, the summary.
@@ -41,8 +41,8 @@ type importSummary struct {
 type importing struct {
 	target
 	printer
-	dryRun, all bool
-	options     importer.Options
+	dryRun, all, quiet bool
+	options            importer.Options
 }
 
 func (im *importing) register(flags *flag.FlagSet) {
@@ -51,8 +51,9 @@ func (im *importing) register(flags *flag.FlagSet) {
 	im.printer.register(flags)
 	flags.BoolVar(&im.dryRun, "dry-run", false, "say what would become of each record: each transaction is rolled back")
 	flags.BoolVar(&im.all, "all", false, "also print what is taken as it stands, or was there before")
+	flags.BoolVar(&im.quiet, "quiet", false, "print only what is refused, and the summary")
 	flags.Int64Var(&im.options.Skip, "skip", 0, "leave out so many `records`")
-	flags.IntVar(&im.options.Jobs, "jobs", 4, "how many `records` to write at the same time")
+	flags.IntVar(&im.options.Jobs, "jobs", 4, "how many `connections` write at the same time")
 }
 
 const importDetails = `A record that is there already is left as it is, so an import that was interrupted goes on when it is run again; -skip spares it what it
@@ -64,6 +65,9 @@ FILE is read record by record, - is standard input. No credential in it is print
 func (im *importing) run(ctx context.Context, c console, name string, read func(io.Reader) iter.Seq2[importer.Item, error]) error {
 	if im.options.Jobs < 1 || im.options.Jobs > 64 || im.options.Skip < 0 {
 		return usage("import: -jobs has to be between 1 and 64, and -skip not negative")
+	}
+	if im.all && im.quiet {
+		return usage("import: -all and -quiet exclude each other")
 	}
 	from := c.in
 	if name != "-" {
@@ -84,12 +88,12 @@ func (im *importing) run(ctx context.Context, c console, name string, read func(
 	}
 	defer pool.Close()
 
-	im.options.DryRun = im.dryRun
+	im.options.DryRun, im.options.OneByOne = im.dryRun, im.pgbouncer
 	out := bufio.NewWriter(c.out)
 	defer out.Flush()
 	told := time.Now()
 	sum, err := importer.Run(ctx, pool, read(bufio.NewReaderSize(from, 1<<16)), im.options, func(r importer.Result) {
-		if im.all || r.Outcome == importer.Changed || r.Outcome == importer.Refused {
+		if im.all || r.Outcome == importer.Changed && !im.quiet || r.Outcome == importer.Refused {
 			im.print(out, importRecord{Record: r.Record, ID: r.ID, Outcome: r.Outcome, Reasons: r.Reasons})
 		}
 		if isTerminal(c.err) && time.Since(told) > time.Second {
@@ -226,6 +230,59 @@ may be left out, and others are ignored. password_hash becomes the user's accoun
 				return usage("import users: -format: csv or json")
 			}
 			return im.run(ctx, c, flags.Arg(0), read[f])
+		}
+	},
+}
+
+var importAuth0ClientsCommand = command{
+	name:    "import auth0-clients",
+	operand: "FILE",
+	summary: "take over clients from Auth0's JSON",
+	details: `FILE is what Auth0's Management API (GET /api/v2/clients), 'auth0 apps list --reveal-secrets --json' or its Deploy CLI writes; the files of
+the last can follow each other. docs/import.md says what becomes of each member.
+
+` + importDetails,
+	record: importRecord{},
+	prepare: func(flags *flag.FlagSet) action {
+		var im importing
+		im.register(flags)
+		optional := flags.Bool("pkce-optional", false, "confidential clients need not use PKCE, as with Auth0")
+		return func(ctx context.Context, c console) error {
+			return im.run(ctx, c, flags.Arg(0), func(r io.Reader) iter.Seq2[importer.Item, error] { return importer.Auth0Clients(r, *optional) })
+		}
+	},
+}
+
+var importAuth0UsersCommand = command{
+	name:    "import auth0-users",
+	operand: "FILE",
+	summary: "take over users from an export of Auth0's, with their linked identities",
+	details: `FILE is what a job of Auth0's (POST /api/v2/jobs/users-exports, format json) or GET /api/v2/users writes. Passwords come in a file of their
+own: see 'oauthdb help import auth0-passwords'.
+
+` + importDetails,
+	record: importRecord{},
+	prepare: func(flags *flag.FlagSet) action {
+		var im importing
+		im.register(flags)
+		return func(ctx context.Context, c console) error { return im.run(ctx, c, flags.Arg(0), importer.Auth0Users) }
+	},
+}
+
+var importAuth0PasswordsCommand = command{
+	name:    "import auth0-passwords",
+	operand: "FILE",
+	summary: "give users from Auth0 the hashes of their passwords",
+	details: `FILE is the export of password hashes that Auth0's support makes on request. The users have to be there. A user who has a password already
+keeps it.
+
+` + importDetails,
+	record: importRecord{},
+	prepare: func(flags *flag.FlagSet) action {
+		var im importing
+		im.register(flags)
+		return func(ctx context.Context, c console) error {
+			return im.run(ctx, c, flags.Arg(0), importer.Auth0Passwords)
 		}
 	},
 }

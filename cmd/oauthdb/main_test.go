@@ -85,6 +85,7 @@ func TestWrongUsageIsExplainedAndExitsWithTwo(t *testing.T) {
 		{[]string{"check", "-only", "objects,frobnicate"}, `there is no check "frobnicate"`},
 		{[]string{"import", "users", "users.xml"}, "csv or json"},
 		{[]string{"import", "clients", "-", "-jobs", "0"}, "-jobs has to be"},
+		{[]string{"import", "clients", "-", "-all", "-quiet"}, "exclude each other"},
 		{[]string{"import", "hydra", "-", "-skip", "-1"}, "-skip not negative"},
 	} {
 		code, out, err := oauthdb(t, c.args...)

@@ -117,7 +117,7 @@ func secret(p *store.CreateClientParams, plain, hashed *string) error {
 
 func create(p store.CreateClientParams, notes []string) Item {
 	p.ID = store.NewOAuthClientID()
-	return Item{ID: string(p.ClientID), Notes: notes, Key: store.ConstraintOAuthClientClientIDUIdx, Store: func(ctx context.Context, q *store.Queries) error {
+	return Item{ID: string(p.ClientID), Notes: notes, Blind: true, Key: store.ConstraintOAuthClientClientIDUIdx, Store: func(ctx context.Context, q *store.Queries) error {
 		_, err := q.CreateClient(ctx, p)
 		return err
 	}}

@@ -2,6 +2,9 @@
 // each in a transaction of its own, and says of each what became of it. A record that is there already is left as it is, so an import
 // that was interrupted goes on when it is run again.
 //
+// Records are sent to the server without waiting for the answer to the one before, and commits don't wait for the disk. At the end of an
+// import, however it ends, one commit does; what was reported until then is durable from there on.
+//
 // It decides nothing about what may be stored: the calls of package store and the constraints of the schema do.
 package importer
 
@@ -10,9 +13,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"sync"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/store"
@@ -27,8 +30,13 @@ type Item struct {
 	Refused error
 	// Store writes it, in a transaction.
 	Store func(ctx context.Context, q *store.Queries) error
+	// Blind says that Store makes calls that answer one row, and looks at no answer: then they are sent together.
+	Blind bool
 	// Key is the constraint that is violated if the record is there already.
 	Key store.Constraint
+	// Otherwise, if it is there, writes the record after Store has violated a foreign key. Missing says what it means if it finds no row.
+	Otherwise func(ctx context.Context, q *store.Queries) error
+	Missing   string
 }
 
 // Outcome is what became of a record.
@@ -52,9 +60,10 @@ type Result struct {
 
 // Options say how to import.
 type Options struct {
-	Skip   int64 // so many records of the file
-	Jobs   int   // how many records are written at the same time; 0 is 1
-	DryRun bool  // take back each record
+	Skip     int64 // so many records of the file
+	Jobs     int   // how many connections write at the same time; 0 is 1
+	DryRun   bool  // take back each record
+	OneByOne bool  // wait for each record, and use nothing of a session: for PgBouncer
 }
 
 // Summary counts what became of records.
@@ -75,21 +84,32 @@ func (e *StoppedError) Error() string {
 
 func (e *StoppedError) Unwrap() error { return e.Err }
 
-// ahead is how many records a worker has in hand: those are written again if an import is stopped.
-const ahead = 32
+// inHand is how many records are sent together. So many for each job are written again if an import is killed.
+const inHand = 64
+
+// batch is some records in their order, on their way.
+type batch struct {
+	before  int64 // records of the file
+	items   []Item
+	results []Result
+	err     error // not about any of them
+	done    chan struct{}
+}
 
 // Run writes the items, in their order but for a few at a time, and reports each in its order. An error of the iterator ends the import, as does
 // one of the database that is not about the record; both are a *StoppedError.
-func Run(ctx context.Context, pool db.TxBeginner, items iter.Seq2[Item, error], o Options, report func(Result)) (Summary, error) {
-	var s Summary
-	var batch []Item
+func Run(ctx context.Context, pool *pgxpool.Pool, items iter.Seq2[Item, error], o Options, report func(Result)) (s Summary, err error) {
 	o.Jobs = max(o.Jobs, 1)
-	flush := func() error {
-		results, err := write(ctx, pool, batch, s.Read-int64(len(batch)), o)
-		if err != nil {
-			return &StoppedError{Done: s.Read - int64(len(batch)), Err: err}
+	writers := writers{pool: pool, options: o}
+	var waiting []*batch
+	next := &batch{}
+	settle := func() error { // the oldest that is on its way
+		b := waiting[0]
+		waiting = waiting[1:]
+		if <-b.done; b.err != nil {
+			return &StoppedError{Done: b.before, Err: b.err}
 		}
-		for _, r := range results {
+		for _, r := range b.results {
 			switch r.Outcome {
 			case Taken:
 				s.Taken++
@@ -102,9 +122,48 @@ func Run(ctx context.Context, pool db.TxBeginner, items iter.Seq2[Item, error], 
 			}
 			report(r)
 		}
-		batch = batch[:0]
 		return nil
 	}
+	send := func() error {
+		if len(waiting) == o.Jobs {
+			if err := settle(); err != nil {
+				return err
+			}
+		}
+		b := next
+		b.before, b.done = s.Read-int64(len(b.items)), make(chan struct{})
+		next = &batch{}
+		waiting = append(waiting, b)
+		w, err := writers.take(ctx)
+		if err != nil {
+			b.err = err
+			close(b.done)
+			return nil // those before it come first
+		}
+		go func() {
+			defer close(b.done)
+			b.results, b.err = w.write(ctx, b.items, b.before)
+			writers.give(w)
+		}()
+		return nil
+	}
+	flush := func() (err error) {
+		if len(next.items) > 0 {
+			err = send()
+		}
+		for err == nil && len(waiting) > 0 {
+			err = settle()
+		}
+		return err
+	}
+	defer func() {
+		for _, b := range waiting { // after an error
+			<-b.done
+		}
+		if failed := writers.close(ctx); err == nil && failed != nil {
+			err = &StoppedError{Err: failed}
+		}
+	}()
 	for item, err := range items {
 		if err == nil {
 			err = ctx.Err()
@@ -119,8 +178,8 @@ func Run(ctx context.Context, pool db.TxBeginner, items iter.Seq2[Item, error], 
 		if s.Read <= o.Skip {
 			continue
 		}
-		if batch = append(batch, item); len(batch) == o.Jobs*ahead {
-			if err := flush(); err != nil {
+		if next.items = append(next.items, item); len(next.items) == inHand {
+			if err := send(); err != nil {
 				return s, err
 			}
 		}
@@ -128,46 +187,15 @@ func Run(ctx context.Context, pool db.TxBeginner, items iter.Seq2[Item, error], 
 	return s, flush()
 }
 
-// write writes a few items at a time. An error is not about any of them.
-func write(ctx context.Context, pool db.TxBeginner, batch []Item, before int64, o Options) ([]Result, error) {
-	results, errs := make([]Result, len(batch)), make([]error, len(batch))
-	var wg sync.WaitGroup
-	for job := range min(o.Jobs, len(batch)) {
-		wg.Go(func() {
-			for n := job; n < len(batch); n += o.Jobs {
-				results[n], errs[n] = one(ctx, pool, batch[n], o.DryRun)
-				results[n].Record = before + int64(n) + 1
-				if errs[n] != nil {
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	return results, errors.Join(errs...)
-}
-
 var errDryRun = errors.New("dry run")
 
-// one writes an item, and says what became of it. An error is not about the item.
-func one(ctx context.Context, pool db.TxBeginner, item Item, dryRun bool) (Result, error) {
+// judge says what became of a record that was written, or gave an error. One that is not about the record is returned.
+func judge(item Item, err error) (Result, error) {
 	r := Result{ID: item.ID, Outcome: Taken, Reasons: []string{}}
 	refuse := func(reason string) (Result, error) {
 		r.Outcome, r.Reasons = Refused, []string{reason}
 		return r, nil
 	}
-	if item.Refused != nil {
-		return refuse(item.Refused.Error())
-	}
-	err := db.InTx(ctx, pool, db.TxOptions{}, func(tx pgx.Tx) error {
-		if err := item.Store(ctx, store.New(tx)); err != nil {
-			return err
-		}
-		if dryRun {
-			return errDryRun
-		}
-		return nil
-	})
 	switch {
 	case err == nil || errors.Is(err, errDryRun):
 		if len(item.Notes) > 0 {
@@ -177,6 +205,8 @@ func one(ctx context.Context, pool db.TxBeginner, item Item, dryRun bool) (Resul
 	case db.Violates(err, item.Key):
 		r.Outcome = Present
 		return r, nil
+	case errors.Is(err, pgx.ErrNoRows) && item.Missing != "":
+		return refuse(item.Missing)
 	case db.Violates(err, store.ConstraintUserEmailUIdx):
 		return refuse("another user has the e-mail address")
 	case db.IsUniqueViolation(err), db.IsCheckViolation(err), db.IsForeignKeyViolation(err), db.IsNotNullViolation(err),
@@ -184,4 +214,17 @@ func one(ctx context.Context, pool db.TxBeginner, item Item, dryRun bool) (Resul
 		return refuse(db.Describe(err))
 	}
 	return r, err
+}
+
+// one writes an item, and waits for it.
+func one(ctx context.Context, conn db.TxBeginner, item Item, dryRun bool) error {
+	return db.InTx(ctx, conn, db.TxOptions{}, func(tx pgx.Tx) error {
+		if err := item.Store(ctx, store.New(tx)); err != nil {
+			return err
+		}
+		if dryRun {
+			return errDryRun
+		}
+		return nil
+	})
 }
