@@ -96,7 +96,6 @@ WITH presented AS MATERIALIZED (
         CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime,
         (c.metadata ->> 'id_token_signed_response_alg')::text AS id_token_signed_response_alg,
         c.refresh_token_lifetime, sector_of(c) AS sector,
-        coalesce(c.refresh_grace, @grace::interval) AS grace, coalesce(c.refresh_grace_until_used, @grace_until_used::boolean) AS until_used,
         kept_within(asked_or_granted(@scopes::text[], r.scopes), coalesce(c.scopes, @default_scopes::text[]))::text[] AS access_scopes,
         kept_within(asked_or_granted(@resources::text[], r.resources), coalesce(c.resources, @default_resources::text[]))::text[] AS access_resources,
         details_of_types(
@@ -147,7 +146,7 @@ WITH presented AS MATERIALIZED (
 ), judged AS MATERIALIZED (
     SELECT j.verdict, j.successor, j.successor_id, j.successor_expires_at, j.since
     FROM admitted AS p
-    CROSS JOIN judge_spent_refresh_token(p.id, @successor_id::refresh_token_id, p.grace, p.until_used)
+    CROSS JOIN judge_spent_refresh_token(p.id, @successor_id::refresh_token_id, @grace::interval, @grace_until_used::boolean)
         AS j (verdict, successor, successor_id, successor_expires_at, since)
     WHERE p.fresh AND (p.spent OR p.outcome = 'rotated') AND NOT EXISTS (SELECT FROM rotated)
 ), granted AS MATERIALIZED (
