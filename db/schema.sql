@@ -1351,6 +1351,26 @@ CREATE FUNCTION public.deadline(given interval, at_most interval, name text) RET
 
 COMMENT ON FUNCTION public.deadline(given interval, at_most interval, name text) IS 'Returns when something expires that has to: as expiry from now on, but store.Never is an error.';
 
+CREATE FUNCTION public.delete_account(owner text, of_account text) RETURNS public.outcome
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    verdict outcome;
+BEGIN
+    PERFORM FROM account AS c WHERE c.user_id = owner ORDER BY c.id FOR UPDATE;
+    SELECT CASE WHEN bool_or(c.id = of_account) IS NOT TRUE THEN 'unknown' WHEN count(*) = 1 THEN 'last' ELSE 'deleted' END INTO verdict
+    FROM account AS c
+    WHERE c.user_id = owner;
+    IF verdict = 'deleted' THEN
+        DELETE FROM account AS c WHERE c.id = of_account;
+    END IF;
+    RETURN verdict;
+END
+$$;
+
+COMMENT ON FUNCTION public.delete_account(owner text, of_account text) IS 'Part of DeleteAccount, which has locked the user: deletes an account unless it is the last one, and returns the verdict. VOLATILE, so that it sees the accounts that were created while the statement waited for the user or for one of them.';
+
 CREATE FUNCTION public.delete_client(of_client text, is_managed boolean, manager text) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -2037,45 +2057,30 @@ $_$;
 
 COMMENT ON FUNCTION public.judge_registration(redirect_uris text[], post_logout_redirect_uris text[], grant_types text[], auth_method text, jwks jsonb, jwks_uri text, tls_names integer, pages text[]) IS 'Why metadata that a client states about itself is refused (RFC 7591, section 3.2.2): invalid_redirect_uri or invalid_client_metadata. NULL if it is fit. tls_names is how many names of a certificate it has (RFC 8705, section 2.1.2), pages are its other URLs. Whether there is a secret is left to the calls.';
 
-CREATE FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean, verified text, subject_type text, redirect_uris text[], grant_types text[]) RETURNS public.outcome
-    LANGUAGE plpgsql
-    SET search_path TO 'public', 'pg_temp'
-    AS $$
-DECLARE
-    c oauth_client;
-BEGIN
-    SELECT x.* INTO c FROM oauth_client AS x WHERE x.client_id = of_client AND x.deleted_at IS NULL;
-    RETURN CASE
-        WHEN NOT manages(c, manager, successor) THEN 'unauthenticated'
-        WHEN c.disabled THEN 'disabled'
-        WHEN refused IS NOT NULL THEN refused
-        WHEN wants_secret AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL THEN 'invalid_client_metadata'
-        WHEN leaves_sector(c, verified, subject_type, redirect_uris, grant_types) THEN 'invalid_client_metadata'
-        ELSE 'disabled' -- it was when the statement began
-    END;
-END
-$$;
-
-COMMENT ON FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean, verified text, subject_type text, redirect_uris text[], grant_types text[]) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none; the rest is as in leaves_sector. VOLATILE, so that it sees what was committed while the statement waited for the client.';
-
-CREATE FUNCTION public.judge_repeated_approval(family public.authorization_id) RETURNS public.outcome
+CREATE FUNCTION public.judge_registration_update(c public.oauth_client, of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean, verified text, subject_type text, redirect_uris text[], grant_types text[]) RETURNS public.outcome
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     verdict outcome;
 BEGIN
-    SELECT CASE WHEN c.disabled THEN 'disabled' WHEN is_ended(a, c, u, s) THEN 'revoked' END::outcome INTO verdict
-    FROM oauth_authorization AS a
-    JOIN oauth_client AS c ON c.client_id = a.client_id
-    LEFT JOIN "user" AS u ON u.id = a.user_id
-    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE a.id = family;
-    RETURN verdict;
+    FOR look IN 1..2 LOOP
+        verdict := CASE
+            WHEN c.deleted_at IS NOT NULL OR NOT manages(c, manager, successor) THEN 'unauthenticated'
+            WHEN c.disabled THEN 'disabled'
+            WHEN refused IS NOT NULL THEN refused
+            WHEN wants_secret AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL THEN 'invalid_client_metadata'
+            WHEN leaves_sector(c, verified, subject_type, redirect_uris, grant_types) THEN 'invalid_client_metadata'
+        END;
+        EXIT WHEN verdict IS NOT NULL;
+        -- nothing stood against it: the statement has waited for the row, and found another one
+        SELECT x.* INTO c FROM oauth_client AS x WHERE x.client_id = of_client;
+    END LOOP;
+    RETURN coalesce(verdict, 'disabled'); -- it was when the statement got the row, and is not any more
 END
 $$;
 
-COMMENT ON FUNCTION public.judge_repeated_approval(family public.authorization_id) IS 'Part of ApproveAuthorization: what stands against approving a family again, NULL if nothing does. VOLATILE: the statement may have waited for the first approval, whose counters can be newer than those that it has read of the user and the client.';
+COMMENT ON FUNCTION public.judge_registration_update(c public.oauth_client, of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean, verified text, subject_type text, redirect_uris text[], grant_types text[]) IS 'Part of UpdateRegistration: why it changed nothing. c is the client as the statement saw it when it began; where nothing stands against that, it has waited, and the client is read again. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none; the rest is as in leaves_sector. VOLATILE, so that it sees what was committed while the statement waited for the client.';
 
 CREATE FUNCTION public.judge_repeated_grant(family public.authorization_id, of_client public.client_id, of_user public.user_id, of_scopes text[], of_resources text[], of_details jsonb, issued_as public.access_token_id, access_token public.token_digest, issued_with public.refresh_token_id, refresh_token public.token_digest, OUT verdict public.outcome, OUT access_token_expires_at timestamp with time zone, OUT refresh_token_expires_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
@@ -2166,6 +2171,9 @@ DECLARE
 BEGIN
     SELECT t.* INTO r FROM oauth_refresh_token AS t WHERE t.id = spent FOR KEY SHARE;
     SELECT t.* INTO n FROM oauth_refresh_token AS t WHERE t.id = r.successor_id;
+    SELECT coalesce(c.refresh_grace, grace), coalesce(c.refresh_grace_until_used, until_used) INTO grace, until_used
+    FROM oauth_client AS c
+    WHERE c.client_id = r.client_id;
     verdict := CASE
         WHEN r.id IS NULL THEN 'unknown'
         WHEN r.successor_id IS NULL THEN 'replayed'
@@ -2199,7 +2207,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.judge_spent_refresh_token(spent public.refresh_token_id, same_successor public.refresh_token_id, grace interval, until_used boolean, OUT verdict public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT successor_expires_at timestamp with time zone, OUT since timestamp with time zone) IS 'Part of RotateRefreshToken: the verdict about a spent token. While its successor is unused, it is retried for a repeated call, within grace, or at any time with until_used. Once its successor is used, a repeated call is superseded. Otherwise it is replayed, and the family ends (RFC 9700, section 4.14.2). VOLATILE, so that it sees what was committed while the statement waited for the token.';
+COMMENT ON FUNCTION public.judge_spent_refresh_token(spent public.refresh_token_id, same_successor public.refresh_token_id, grace interval, until_used boolean, OUT verdict public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT successor_expires_at timestamp with time zone, OUT since timestamp with time zone) IS 'Part of RotateRefreshToken: the verdict about a spent token. While its successor is unused, it is retried for a repeated call, within the client''s grace, or at any time if the client has that. Once its successor is used, a repeated call is superseded. Otherwise it is replayed, and the family ends (RFC 9700, section 4.14.2). VOLATILE, so that it sees what was committed while the statement waited for the token.';
 
 CREATE FUNCTION public.keep_finite() RETURNS trigger
     LANGUAGE plpgsql
@@ -2507,6 +2515,23 @@ END
 $$;
 
 COMMENT ON FUNCTION public.proof_is_fresh(proof text, until timestamp with time zone) IS 'Records that a DPoP proof was presented (RFC 9449, section 11.1), and returns whether it is the first time. True if no proof was presented.';
+
+CREATE FUNCTION public.read_again(family public.authorization_id, of_user public.user_id, of_session public.session_id) RETURNS TABLE(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session)
+    LANGUAGE plpgsql ROWS 1
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN QUERY
+    SELECT f, k, o, b
+    FROM oauth_authorization AS f
+    JOIN oauth_client AS k ON k.client_id = f.client_id
+    LEFT JOIN "user" AS o ON o.id = of_user
+    LEFT JOIN session AS b ON b.id = of_session AND b.user_id = o.id
+    WHERE f.id = family;
+END
+$$;
+
+COMMENT ON FUNCTION public.read_again(family public.authorization_id, of_user public.user_id, of_session public.session_id) IS 'Part of the calls that lock a request to decide about it: the request, its client, and the user and the session of whoever decides, all as they are at one moment. VOLATILE, so that it sees what was committed while the statement waited for the request; what it knew of the others may have changed since.';
 
 CREATE TABLE public.oauth_refresh_token (
     id public.stored_refresh_token_id NOT NULL,

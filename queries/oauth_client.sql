@@ -400,7 +400,7 @@ SELECT noted(
         (CASE
             WHEN u.created_at IS NOT NULL THEN 'updated'
             ELSE judge_registration_update(
-                @client_id::client_id, @registration_access_token::token_digest, sqlc.narg('new_registration_access_token')::token_digest,
+                c, @client_id::client_id, @registration_access_token::token_digest, sqlc.narg('new_registration_access_token')::token_digest,
                 j.refused, j.uses_secret AND sqlc.narg('client_secret')::token_digest IS NULL, sqlc.narg('sector_identifier')::text,
                 sqlc.narg('subject_type')::text, @redirect_uris::text[], sqlc.narg('grant_types')::text[]
             )
@@ -409,7 +409,8 @@ SELECT noted(
     )::outcome AS outcome,
     u.created_at AS client_id_issued_at, u.has_secret, u.client_secret_expires_at
 FROM judged AS j
-LEFT JOIN updated AS u ON true;
+LEFT JOIN updated AS u ON true
+LEFT JOIN oauth_client AS c ON c.client_id = @client_id::client_id;
 
 -- DeleteRegistration deletes a client as DeleteClient does, if a registration access token, given by its digest, manages it (RFC 7592,
 -- section 2.3). A disabled client can be deleted.

@@ -2511,7 +2511,7 @@ SELECT noted(
         (CASE
             WHEN u.created_at IS NOT NULL THEN 'updated'
             ELSE judge_registration_update(
-                $1::client_id, $2::token_digest, $3::token_digest,
+                c, $1::client_id, $2::token_digest, $3::token_digest,
                 j.refused, j.uses_secret AND $4::token_digest IS NULL, $5::text,
                 $6::text, $7::text[], $8::text[]
             )
@@ -2521,6 +2521,7 @@ SELECT noted(
     u.created_at AS client_id_issued_at, u.has_secret, u.client_secret_expires_at
 FROM judged AS j
 LEFT JOIN updated AS u ON true
+LEFT JOIN oauth_client AS c ON c.client_id = $1::client_id
 `
 
 type UpdateRegistrationParams struct {

@@ -231,8 +231,10 @@ type Querier interface {
 	// up to batch_size access tokens, up to batch_size refresh tokens that no access token refers to, and the families that have no token and
 	// whose client doesn't poll, so nothing cascades. Repeat it until all three counts are 0. It skips rows that are locked.
 	DeleteEndedAuthorizations(ctx context.Context, arg DeleteEndedAuthorizationsParams) (DeleteEndedAuthorizationsRow, error)
-	// DeleteExpiredAccessTokens deletes up to batch_size access tokens that have expired, and returns how many. It skips rows that are locked.
-	DeleteExpiredAccessTokens(ctx context.Context, batchSize int32) (int64, error)
+	// DeleteExpiredAccessTokens deletes access tokens that have expired: of those that did at after_expires_at or later, the batch_size first. Begin
+	// with the zero time, and go on with last_expires_at until fewer are deleted, so that no batch reads again what is left of those before it:
+	// PostgreSQL keeps a deleted row for as long as an older transaction runs. It skips rows that are locked.
+	DeleteExpiredAccessTokens(ctx context.Context, arg DeleteExpiredAccessTokensParams) (DeleteExpiredAccessTokensRow, error)
 	// DeleteExpiredAttemptCounts deletes up to batch_size counts whose window has ended, and returns how many.
 	DeleteExpiredAttemptCounts(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredAuthorizations deletes up to batch_size requests and codes that lapsed more than retention ago and have no token, and returns
@@ -256,10 +258,11 @@ type Querier interface {
 	DeleteExpiredPolledRequests(ctx context.Context, arg DeleteExpiredPolledRequestsParams) (int64, error)
 	// DeleteExpiredProofs deletes up to batch_size proofs that are too old to be accepted, and returns how many.
 	DeleteExpiredProofs(ctx context.Context, batchSize int32) (int64, error)
-	// DeleteExpiredRefreshTokens deletes up to batch_size refresh tokens that expired more than retention ago, and returns how many. Spent ones
-	// are kept that long because their reuse is recognised by them. A token that an access token refers to is left until that one is deleted, so
-	// call DeleteExpiredAccessTokens first. It skips rows that are locked.
-	DeleteExpiredRefreshTokens(ctx context.Context, arg DeleteExpiredRefreshTokensParams) (int64, error)
+	// DeleteExpiredRefreshTokens deletes refresh tokens that expired more than retention ago: of those that did at after_expires_at or later, the
+	// batch_size first. Spent ones are kept that long because their reuse is recognised by them. Begin with the zero time, and go on with
+	// last_expires_at until fewer are deleted. A token that an access token refers to is left until that one is deleted, so call
+	// DeleteExpiredAccessTokens first. It skips rows that are locked.
+	DeleteExpiredRefreshTokens(ctx context.Context, arg DeleteExpiredRefreshTokensParams) (DeleteExpiredRefreshTokensRow, error)
 	// DeleteExpiredSecurityEvents deletes up to batch_size events that were written more than retention ago, and returns how many. It skips rows
 	// that are locked.
 	DeleteExpiredSecurityEvents(ctx context.Context, arg DeleteExpiredSecurityEventsParams) (int64, error)
