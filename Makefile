@@ -67,6 +67,9 @@ clients: ## let client libraries from npm and of Go use the example's provider; 
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "clients: node and npm are needed" >&2; exit 1; }
 	$(if $(NEWEST),npm update --prefix internal/clienttests/testdata/npm)
 	cd internal/clienttests && go test . -count=1 -v $(TESTFLAGS)
+.PHONY: hydra
+hydra: ## let an Ory Hydra issue refresh tokens, and import its tables; make hydra DUMP=1 keeps them for the tests
+	cd bench/http && go test . -run '^TestTheTablesOfHydraAreImported$$' -count=1 -v -hydra $(if $(DUMP),-write-dump) $(TESTFLAGS)
 .PHONY: mcp
 mcp: ## let an MCP client by its official SDK call a tool; make mcp NEWEST=1 takes what npm has today
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "mcp: node and npm are needed" >&2; exit 1; }
@@ -74,7 +77,7 @@ mcp: ## let an MCP client by its official SDK call a tool; make mcp NEWEST=1 tak
 	cd examples/mcpserver && go test . -count=1 -v $(TESTFLAGS)
 plans: ## explain and measure every query on a million rows, which takes some minutes
 	cd internal/plan && go test -run '^TestPlans$$' -count=1 -timeout 60m -size 1000000
-bench: ## compare with other ways to do the same and write docs/performance.md, in about 40 minutes
+bench: ## compare with other ways to do the same and write docs/performance.md, in about 25 minutes
 	go run -C bench . -write
 sizing: ## measure how much the calls write and how large the tables become, and write docs/sizing.md, in 10 minutes
 	go run -C bench ./sizing -write ../docs/sizing.md $(SIZINGFLAGS)
@@ -89,9 +92,18 @@ crash: ## kill PostgreSQL twenty times in the middle of grants, and judge what i
 	cd internal/storetests && go test ./crash -count=1 -crashes 20 -v
 failover: ## kill a primary in the middle of grants, promote its standby, and judge what it has: make failover ROUNDS=10
 	cd internal/storetests && go test ./failover -count=1 -timeout 60m -failovers $(or $(ROUNDS),1) -v $(TESTFLAGS)
+.PHONY: cells
+cells: ## set up two cells by docs/cells/setup.sh, and kill the primary of each
+	@command -v pg_autoctl >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y \
+		pgbouncer pg-auto-failover-cli $$(apt-cache search --names-only '^postgresql-[0-9]+-auto-failover$$' | cut -d ' ' -f 1); } || \
+		{ echo "cells: pg_auto_failover is needed: apt install pg-auto-failover-cli postgresql-15-auto-failover pgbouncer" >&2; exit 1; }
+	cd internal/storetests && go test ./cells -run '^TestTheScript' -count=1 -v $(TESTFLAGS)
 .PHONY: replicas
 replicas: ## have a standby that lags answer introspections after revocations: make replicas LAG=5s REVOCATIONS=50
 	cd internal/storetests && go test ./replica -count=1 -v -timeout 60m -lag $(or $(LAG),1500ms) -revocations $(or $(REVOCATIONS),20) $(TESTFLAGS)
+.PHONY: import-scale
+import-scale: ## import a million users and 100,000 clients, and measure time and memory: make import-scale USERS=1000000 CLIENTS=100000
+	cd cmd/oauthdb && go test . -run '^TestImportAtScale$$' -count=1 -v -timeout 60m -import-users $(or $(USERS),1000000) -import-clients $(or $(CLIENTS),100000) $(TESTFLAGS)
 linear: ## hold histories of concurrent calls to the model: make linear CALLS=1000000
 	cd internal/storetests && go test ./linear -count=1 -v -timeout 24h -calls=$(or $(CALLS),100000) -kills 5 -faults $(TESTFLAGS)
 rounds: ## let calls race for longer than make test does: make rounds ROUNDS=10000

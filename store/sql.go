@@ -91,6 +91,7 @@ var statements = map[string]string{
 	"ListClientSecrets":                listClientSecrets,
 	"DeleteExpiredClientSecrets":       deleteExpiredClientSecrets,
 	"GrantConsent":                     grantConsent,
+	"ImportConsent":                    importConsent,
 	"FindConsent":                      findConsent,
 	"CheckConsent":                     checkConsent,
 	"ListUserConsents":                 listUserConsents,
@@ -112,6 +113,7 @@ var statements = map[string]string{
 	"DeleteExpiredPolledRequests":      deleteExpiredPolledRequests,
 	"RememberProof":                    rememberProof,
 	"DeleteExpiredProofs":              deleteExpiredProofs,
+	"ImportRefreshToken":               importRefreshToken,
 	"GetRefreshToken":                  getRefreshToken,
 	"FindRefreshTokenByToken":          findRefreshTokenByToken,
 	"ListAuthorizationRefreshTokens":   listAuthorizationRefreshTokens,
@@ -170,5 +172,6 @@ var statements = map[string]string{
 	"ReinstateUser":                    reinstateUser,
 	"DeleteUser":                       deleteUser,
 	"EraseDeletedUsers":                eraseDeletedUsers,
+	"ExportUser":                       exportUser,
 	"DeleteExpiredVerifications":       deleteExpiredVerifications,
 }

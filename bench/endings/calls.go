@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/oauthdb/oauthdb/bench/sides"
+	"github.com/oauthdb/oauthdb/bench/report"
 )
 
 const (
@@ -100,7 +100,7 @@ func calls(ctx context.Context, b *strings.Builder, cores []*core, o options) er
 	fmt.Fprintf(b, "| call | processor time: before | after | multiple | p50: before | after | WAL: before | after | plan nodes: before | after |\n|---|%s\n",
 		strings.Repeat("---:|", 9))
 	for _, w := range works() {
-		sides.Logf("%s", w.title)
+		report.Logf("%s", w.title)
 		costs := map[*core]*spent{}
 		for _, c := range cores {
 			costs[c] = &spent{}
@@ -114,10 +114,10 @@ func calls(ctx context.Context, b *strings.Builder, cores []*core, o options) er
 		}
 		fmt.Fprintf(b, "| %s", w.title)
 		before, after := costs[cores[0]], costs[cores[1]]
-		p, q := sides.Median(before.processor), sides.Median(after.processor)
+		p, q := median(before.processor), median(after.processor)
 		fmt.Fprintf(b, " | %s | %s | %.2f", show(time.Duration(p)), show(time.Duration(q)), float64(q)/float64(p))
-		fmt.Fprintf(b, " | %s | %s", show(time.Duration(sides.Median(before.took))), show(time.Duration(sides.Median(after.took))))
-		fmt.Fprintf(b, " | %s | %s", bytesOf(sides.Median(before.wal)), bytesOf(sides.Median(after.wal)))
+		fmt.Fprintf(b, " | %s | %s", show(time.Duration(median(before.took))), show(time.Duration(median(after.took))))
+		fmt.Fprintf(b, " | %s | %s", bytesOf(median(before.wal)), bytesOf(median(after.wal)))
 		for _, c := range cores {
 			nodes, err := c.planNodes(ctx, w.name)
 			if err != nil {

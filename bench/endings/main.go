@@ -11,12 +11,13 @@ import (
 	"maps"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/oauthdb/oauthdb/bench/dataset"
-	"github.com/oauthdb/oauthdb/bench/sides"
+	"github.com/oauthdb/oauthdb/bench/report"
 )
 
 func main() {
@@ -62,7 +63,7 @@ func run(ctx context.Context, args []string) (err error) {
 		return fmt.Errorf("all there is are flags; families and rounds are at least 1, and calls from 100 to %d", maxCalls)
 	}
 
-	server, err := dataset.StartServer(ctx, sides.Logf)
+	server, err := dataset.StartServer(ctx, report.Logf)
 	if err != nil {
 		return err
 	}
@@ -87,7 +88,7 @@ func run(ctx context.Context, args []string) (err error) {
 		}
 	}()
 	for _, c := range cores {
-		sides.Logf("loading %s", c.name)
+		report.Logf("loading %s", c.name)
 		if err := c.open(ctx, server); err != nil {
 			return err
 		}
@@ -118,7 +119,7 @@ func run(ctx context.Context, args []string) (err error) {
 	}
 	fmt.Print(b.String())
 	if o.page != "" {
-		return sides.WritePage(o.page, "endings", b.String())
+		return report.Put(o.page, "endings", b.String())
 	}
 	return nil
 }
@@ -207,7 +208,7 @@ func endings(ctx context.Context, cores []*core, o options) ([]result, error) {
 			if name == "-" {
 				continue
 			}
-			sides.Logf("%s, %s", e.name, c.name)
+			report.Logf("%s, %s", e.name, c.name)
 			for _, of := range []string{small, large} {
 				rounds := o.rounds
 				if of == large {
@@ -290,7 +291,7 @@ func (c *core) ending(ctx context.Context, name string, v values, rounds int) (c
 			took, wal, rows = append(took, d), append(wal, after.wal-before.wal), append(rows, after.rows-before.rows)
 		}
 	}
-	k := cost{sides.Median(took), sides.Median(wal), sides.Median(rows)}
+	k := cost{median(took), median(wal), median(rows)}
 	if k.rows < 1000 {
 		return k, nil
 	}
@@ -316,4 +317,10 @@ func bytesOf(n int64) string {
 		return fmt.Sprintf("%d kB", n/1000)
 	}
 	return fmt.Sprintf("%d MB", n/1_000_000)
+}
+
+// median is the value in the middle.
+func median[T cmp.Ordered](values []T) T {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
 }

@@ -1,6 +1,7 @@
 package importer_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,15 @@ func imported(t *testing.T, d *testdb.DB, read reader, o importer.Options, file 
 
 func TestEachRecordIsTakenOrRefusedByItself(t *testing.T) {
 	t.Parallel()
+	for name, o := range map[string]importer.Options{"together": {}, "one by one": {OneByOne: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			eachByItself(t, o)
+		})
+	}
+}
+
+func eachByItself(t *testing.T, o importer.Options) {
 	d := testdb.New(t, testdb.Options{})
 	const clients = `
 		{"client_id": "a", "redirect_uris": ["https://a.example/cb"], "client_secret": "in plain"}
@@ -51,7 +61,7 @@ func TestEachRecordIsTakenOrRefusedByItself(t *testing.T) {
 		{"client_id": "j", "redirect_uris": ["https://j.example/cb"], "token_endpoint_auth_method": "none", "skip_consent": "perhaps"}
 		{"client_id": "k\u0000", "redirect_uris": ["https://k.example/cb"], "token_endpoint_auth_method": "none"}
 		{"client_id": "l", "redirect_uris": ["https://l.example/cb"], "token_endpoint_auth_method": "none", "x": {"y": 1}}`
-	lines, sum := imported(t, d, importer.Clients, importer.Options{}, clients)
+	lines, sum := imported(t, d, importer.Clients, o, clients)
 	want := []string{
 		"1 a taken", "2 b taken", "3 c changed: it has no secret", "4 a present", "5  refused: client_id is missing", "6 e refused: ERROR: check constraint violated",
 		"7 f refused: redirect_uris", "8 g refused: ERROR: foreign key violated", "9 h refused: client_secret is masked", "10 i refused: client_secret_hash is not a hash",
@@ -81,7 +91,8 @@ func TestEachRecordIsTakenOrRefusedByItself(t *testing.T) {
 	}
 
 	// again: all that was taken is there, and nothing is written
-	lines, sum = imported(t, d, importer.Clients, importer.Options{Jobs: 4}, clients)
+	o.Jobs = 4
+	lines, sum = imported(t, d, importer.Clients, o, clients)
 	if sum != (importer.Summary{Read: 13, Present: 5, Refused: 8}) {
 		t.Errorf("again: %+v of %q", sum, lines)
 	}
@@ -176,12 +187,14 @@ func TestUsersAreTakenOverFromCSVAndJSON(t *testing.T) {
 func TestADryRunTakesBackEachRecord(t *testing.T) {
 	t.Parallel()
 	d := testdb.New(t, testdb.Options{})
-	lines, sum := imported(t, d, importer.Users, importer.Options{DryRun: true, Jobs: 2}, `{"id": "u1", "password_hash": "$2a$10$x"} {"id": "u2", "email": "no address"} {"id": "u1"}`)
-	if sum.Taken != 2 || sum.Refused != 1 { // the second u1 doesn't meet the first one
-		t.Errorf("%+v of %q", sum, lines)
-	}
-	if _, err := d.Store.GetUser(t.Context(), "u1"); !errors.Is(err, pgx.ErrNoRows) {
-		t.Errorf("it is there: %v", err)
+	for _, one := range []bool{false, true} {
+		lines, sum := imported(t, d, importer.Users, importer.Options{DryRun: true, Jobs: 2, OneByOne: one}, `{"id": "u1", "password_hash": "$2a$10$x"} {"id": "u2", "email": "no address"} {"id": "u1"}`)
+		if sum.Taken != 2 || sum.Refused != 1 { // the second u1 doesn't meet the first one
+			t.Errorf("%+v of %q", sum, lines)
+		}
+		if _, err := d.Store.GetUser(t.Context(), "u1"); !errors.Is(err, pgx.ErrNoRows) {
+			t.Errorf("it is there: %v", err)
+		}
 	}
 }
 
@@ -248,6 +261,59 @@ func TestWhatIsNoFileOfRecordsIsRefused(t *testing.T) {
 	}
 }
 
+// A record that fails for a reason of the moment, such as a deadlock, is written again, and no other record is lost by it.
+func TestARecordThatMeetsADeadlockIsWrittenAgain(t *testing.T) {
+	t.Parallel()
+	d := testdb.New(t, testdb.Options{})
+	if _, err := d.Pool.Exec(t.Context(), `
+		CREATE SEQUENCE attempts;
+		CREATE FUNCTION interfere() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			IF NEW.id = 'u2' AND nextval('attempts') = 1 THEN
+				RAISE 'of the moment' USING ERRCODE = '40P01';
+			END IF;
+			RETURN NEW;
+		END $$;
+		CREATE TRIGGER interfere BEFORE INSERT ON "user" FOR EACH ROW EXECUTE FUNCTION interfere()`); err != nil {
+		t.Fatal(err)
+	}
+	lines, _ := imported(t, d, importer.Users, importer.Options{}, `{"id": "u1"} {"id": "u2", "password_hash": "$2a$10$x"} {"id": "u3"}`)
+	if !slices.Equal(lines, []string{"1 u1 taken", "2 u2 taken", "3 u3 taken"}) {
+		t.Errorf("%q", lines)
+	}
+	var attempts, accounts int
+	if err := d.Pool.QueryRow(t.Context(), `SELECT last_value, (SELECT count(*) FROM account) FROM attempts`).Scan(&attempts, &accounts); err != nil || attempts != 2 || accounts != 1 {
+		t.Errorf("%d attempts, %d accounts, %v", attempts, accounts, err)
+	}
+}
+
+// Commits that don't wait are for the import alone: the pool's connections are given back as they were, and the last commit has waited.
+func TestConnectionsAreGivenBackAsTheyWere(t *testing.T) {
+	t.Parallel()
+	d := testdb.New(t, testdb.Options{MaxConns: 1, Settings: map[string]string{"synchronous_commit": "on"}})
+	if _, err := d.Pool.Exec(t.Context(), `CREATE TABLE seen (setting text, position pg_lsn);
+		CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			INSERT INTO seen VALUES (current_setting('synchronous_commit'), pg_current_wal_insert_lsn());
+			RETURN NEW;
+		END $$;
+		CREATE TRIGGER look AFTER INSERT ON "user" FOR EACH ROW EXECUTE FUNCTION look()`); err != nil {
+		t.Fatal(err)
+	}
+	imported(t, d, importer.Users, importer.Options{}, `{"id": "u1"}`)
+	var during, after string
+	var flushed bool
+	if err := d.Pool.QueryRow(t.Context(), `SELECT setting, current_setting('synchronous_commit'), pg_current_wal_flush_lsn() >= position FROM seen`).Scan(&during, &after, &flushed); err != nil {
+		t.Fatal(err)
+	}
+	if during != "off" || after != "on" || !flushed {
+		t.Errorf("synchronous_commit was %s and is %s; on disk: %t", during, after, flushed)
+	}
+	if s := d.Pool.Stat(); s.AcquiredConns() != 0 {
+		t.Errorf("%d connections are kept", s.AcquiredConns())
+	}
+}
+
 // endless makes records as they are read.
 type endless struct{ n, most int }
 
@@ -257,6 +323,25 @@ func (e *endless) Read(p []byte) (int, error) {
 	}
 	e.n++
 	return copy(p, fmt.Sprintf(`{"client_id": "c%d", "redirect_uris": ["https://client.example/callback"], "client_name": "%0200d"}`, e.n, e.n)), nil
+}
+
+// long makes users with much that is of no interest.
+type long struct {
+	n, most int
+	rest    []byte
+}
+
+func (l *long) Read(p []byte) (int, error) {
+	if len(l.rest) == 0 {
+		if l.n == l.most {
+			return 0, io.EOF
+		}
+		l.n++
+		l.rest = fmt.Appendf(nil, `{"id": "u%d", "notes": "%03000d"}`, l.n, l.n)
+	}
+	n := copy(p, l.rest)
+	l.rest = l.rest[n:]
+	return n, nil
 }
 
 // A file of any length is read in bounded memory.
@@ -280,6 +365,28 @@ func TestMemoryIsBounded(t *testing.T) { // not parallel: it looks at the heap
 	}
 	if n != records || most > before+2<<20 {
 		t.Errorf("%d records, and the heap has grown from %d to %d bytes", n, before, most)
+	}
+	// the same while it writes, and of a reader that keeps the file it would be seen
+	d := testdb.New(t, testdb.Options{})
+	for _, hoards := range []bool{false, true} {
+		const records, bound = 3000, 4 << 20
+		var file io.Reader = &long{most: records}
+		var kept bytes.Buffer
+		if hoards {
+			file = io.TeeReader(file, &kept)
+		}
+		before, most := heap(), uint64(0)
+		sum, err := importer.Run(t.Context(), d.Pool, importer.Users(file), importer.Options{Jobs: 2}, func(r importer.Result) {
+			if r.Record%1000 == 0 {
+				most = max(most, heap())
+			}
+		})
+		if err != nil || sum.Taken+sum.Present != records {
+			t.Fatal(sum, err)
+		}
+		if (most > before+bound) != hoards {
+			t.Errorf("%d records, and the heap has grown from %d to %d bytes; a file of %d bytes is kept", records, before, most, kept.Len())
+		}
 	}
 	if _, err := importer.Run(t.Context(), nil, importer.Clients(&endless{most: records}), importer.Options{Skip: records}, func(importer.Result) {}); err != nil {
 		t.Error(err)

@@ -306,7 +306,7 @@ func keycloakUser(o map[string]json.RawMessage) Item {
 	for range elsewhere {
 		ids = append(ids, store.NewAccountID())
 	}
-	return Item{ID: *id, Notes: notes, Key: store.ConstraintUserPKey, Store: func(ctx context.Context, q *store.Queries) error {
+	return Item{ID: *id, Notes: notes, Blind: true, Key: store.ConstraintUserPKey, Store: func(ctx context.Context, q *store.Queries) error {
 		if _, err := q.CreateUser(ctx, p); err != nil {
 			return err
 		}

@@ -41,7 +41,7 @@ func user(o map[string]json.RawMessage) Item {
 		p.Name = *name
 	}
 	account := store.NewAccountID()
-	return Item{ID: *id, Key: store.ConstraintUserPKey, Store: func(ctx context.Context, q *store.Queries) error {
+	return Item{ID: *id, Blind: true, Key: store.ConstraintUserPKey, Store: func(ctx context.Context, q *store.Queries) error {
 		if _, err := q.CreateUser(ctx, p); err != nil || hashed == nil {
 			return err
 		}
