@@ -96,8 +96,9 @@ func works() []work {
 type spent struct{ took, processor, wal []int64 }
 
 // calls measures what each request makes. The cores take turns, so that what else the machine does meets both.
-func calls(ctx context.Context, b *strings.Builder, cores []*core, o options) error {
-	fmt.Fprintf(b, "| call | processor time: before | after | multiple | p50: before | after | WAL: before | after | plan nodes: before | after |\n|---|%s\n",
+func calls(ctx context.Context, cores []*core, o options) (string, error) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "| call | processor time: before | after | multiple | p50: before | after | WAL: before | after | plan nodes: before | after |\n|---|%s\n",
 		strings.Repeat("---:|", 9))
 	for _, w := range works() {
 		report.Logf("%s", w.title)
@@ -108,38 +109,36 @@ func calls(ctx context.Context, b *strings.Builder, cores []*core, o options) er
 		for from := 0; from < o.calls+warm; from += batch {
 			for _, c := range cores {
 				if err := c.makeCalls(ctx, w, from, costs[c]); err != nil {
-					return err
+					return "", err
 				}
 			}
 		}
-		fmt.Fprintf(b, "| %s", w.title)
+		fmt.Fprintf(&b, "| %s", w.title)
 		before, after := costs[cores[0]], costs[cores[1]]
 		p, q := median(before.processor), median(after.processor)
-		fmt.Fprintf(b, " | %s | %s | %.2f", show(time.Duration(p)), show(time.Duration(q)), float64(q)/float64(p))
-		fmt.Fprintf(b, " | %s | %s", show(time.Duration(median(before.took))), show(time.Duration(median(after.took))))
-		fmt.Fprintf(b, " | %s | %s", bytesOf(median(before.wal)), bytesOf(median(after.wal)))
+		fmt.Fprintf(&b, " | %s | %s | %.2f", show(time.Duration(p)), show(time.Duration(q)), float64(q)/float64(p))
+		fmt.Fprintf(&b, " | %s | %s", show(time.Duration(median(before.took))), show(time.Duration(median(after.took))))
+		fmt.Fprintf(&b, " | %s | %s", bytesOf(median(before.wal)), bytesOf(median(after.wal)))
 		for _, c := range cores {
 			nodes, err := c.planNodes(ctx, w.name)
 			if err != nil {
-				return err
+				return "", err
 			}
-			fmt.Fprintf(b, " | %d", nodes)
+			fmt.Fprintf(&b, " | %d", nodes)
 		}
-		fmt.Fprintln(b, " |")
+		fmt.Fprintln(&b, " |")
 	}
-	fmt.Fprintln(b)
-	return nil
+
+	return b.String(), nil
 }
 
 // makeCalls makes a batch of calls and adds what they cost, unless it is the first.
 func (c *core) makeCalls(ctx context.Context, w work, from int, costs *spent) error {
-	first := ""
 	if w.first != nil {
-		first = "RotateRefreshToken"
-	}
-	for n := from; n < from+batch && first != ""; n++ {
-		if outcome, err := c.call(ctx, c.conn, first, w.first(n)); err != nil || outcome != "rotated" {
-			return fmt.Errorf("%s before %s of %s: %s %w", first, w.name, c.name, outcome, err)
+		for n := from; n < from+batch; n++ {
+			if err := c.rotateFirst(ctx, w, n); err != nil {
+				return err
+			}
 		}
 	}
 	processor, err := c.processorTime()
@@ -152,17 +151,8 @@ func (c *core) makeCalls(ctx context.Context, w work, from int, costs *spent) er
 	}
 	began := time.Now()
 	for n := from; n < from+batch; n++ {
-		if c.authenticatesApart && w.authenticates {
-			if _, err := c.call(ctx, c.conn, "AuthenticateClient", w.values(n)); err != nil {
-				return err
-			}
-		}
-		outcome, err := c.call(ctx, c.conn, w.name, w.values(n))
-		if err != nil {
+		if err := c.makeCall(ctx, w, n); err != nil {
 			return err
-		}
-		if want := w.outcome; want != "" && want != outcome && !c.authenticatesApart {
-			return fmt.Errorf("%s of %s: %s, want %s", w.name, c.name, outcome, want)
 		}
 	}
 	took := time.Since(began)
@@ -178,6 +168,29 @@ func (c *core) makeCalls(ctx context.Context, w work, from int, costs *spent) er
 	costs.processor = append(costs.processor, (processorNow-processor)/batch)
 	costs.wal = append(costs.wal, (walNow-wal)/batch)
 	return nil
+}
+
+// rotateFirst makes the rotation that goes before a call.
+func (c *core) rotateFirst(ctx context.Context, w work, n int) error {
+	outcome, err := c.call(ctx, c.conn, "RotateRefreshToken", w.first(n))
+	if err == nil && outcome != "rotated" {
+		err = fmt.Errorf("before %s of %s: %s", w.title, c.name, outcome)
+	}
+	return err
+}
+
+// makeCall makes a call, after the client has authenticated if that takes a call of its own. The earlier core has other outcomes.
+func (c *core) makeCall(ctx context.Context, w work, n int) error {
+	if c.authenticatesApart && w.authenticates {
+		if _, err := c.call(ctx, c.conn, "AuthenticateClient", w.values(n)); err != nil {
+			return err
+		}
+	}
+	outcome, err := c.call(ctx, c.conn, w.name, w.values(n))
+	if err == nil && w.outcome != "" && outcome != w.outcome && !c.authenticatesApart {
+		err = fmt.Errorf("%s of %s: %s, want %s", w.name, c.name, outcome, w.outcome)
+	}
+	return err
 }
 
 // processorTime is how long the server's process has worked for the connection, in nanoseconds.

@@ -116,41 +116,11 @@ func numbered(sql string) statement {
 	return s
 }
 
-// open makes the database, applies the migrations and reads the queries.
-func (c *core) open(ctx context.Context, server *dataset.Server) error {
-	if err := server.Drop(ctx, c.database); err != nil {
-		return err
-	}
-	admin, err := server.Connect(ctx, "postgres")
-	if err != nil {
-		return err
-	}
-	_, err = admin.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{c.database}.Sanitize())
-	if err == nil { // the disk's time is the same for both, and would hide the difference
-		_, err = admin.Exec(ctx, "ALTER DATABASE "+pgx.Identifier{c.database}.Sanitize()+" SET synchronous_commit = off")
-	}
-	if err := errors.Join(err, admin.Close(ctx)); err != nil {
-		return err
-	}
+// attach connects to the database, and reads the queries.
+func (c *core) attach(ctx context.Context, server *dataset.Server) (err error) {
 	if c.conn, err = server.Connect(ctx, c.database); err != nil {
 		return err
 	}
-	migrations, err := fs.Glob(c.files, "migrations/*.sql")
-	if err != nil {
-		return err
-	}
-	for _, name := range migrations {
-		text, err := fs.ReadFile(c.files, name)
-		if err != nil {
-			return err
-		}
-		for _, sql := range up(string(text)) {
-			if _, err := c.conn.Exec(ctx, sql); err != nil {
-				return fmt.Errorf("%s: %w", path.Base(name), err)
-			}
-		}
-	}
-
 	c.queries = map[string]statement{}
 	queries, err := fs.Glob(c.files, "queries/*.sql")
 	if err != nil {
@@ -171,6 +141,43 @@ func (c *core) open(ctx context.Context, server *dataset.Server) error {
 	}
 
 	c.authenticatesApart = !slices.Contains(c.queries["RotateRefreshToken"].params, "client_auth_method")
+	return nil
+}
+
+// open makes the database, attaches to it and applies the migrations.
+func (c *core) open(ctx context.Context, server *dataset.Server) error {
+	if err := server.Drop(ctx, c.database); err != nil {
+		return err
+	}
+	admin, err := server.Connect(ctx, "postgres")
+	if err != nil {
+		return err
+	}
+	_, err = admin.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{c.database}.Sanitize())
+	if err == nil { // the disk's time is the same for both, and would hide the difference
+		_, err = admin.Exec(ctx, "ALTER DATABASE "+pgx.Identifier{c.database}.Sanitize()+" SET synchronous_commit = off")
+	}
+	if err := errors.Join(err, admin.Close(ctx)); err != nil {
+		return err
+	}
+	if err := c.attach(ctx, server); err != nil {
+		return err
+	}
+	migrations, err := fs.Glob(c.files, "migrations/*.sql")
+	if err != nil {
+		return err
+	}
+	for _, name := range migrations {
+		text, err := fs.ReadFile(c.files, name)
+		if err != nil {
+			return err
+		}
+		for _, sql := range up(string(text)) {
+			if _, err := c.conn.Exec(ctx, sql); err != nil {
+				return fmt.Errorf("%s: %w", path.Base(name), err)
+			}
+		}
+	}
 
 	c.columns = map[string]bool{}
 	rows, err := c.conn.Query(ctx, "SELECT table_name || '.' || column_name FROM information_schema.columns WHERE table_schema = 'public'")

@@ -41,6 +41,8 @@ type options struct {
 	rounds, calls  int
 	keep, longOnes bool
 	callsOnly      bool
+	loadOnly       bool
+	callgrind      string
 	page           string
 }
 
@@ -55,7 +57,9 @@ func run(ctx context.Context, args []string) (err error) {
 	f.BoolVar(&o.keep, "keep", false, "keep the two databases")
 	f.BoolVar(&o.longOnes, "long", true, "measure the earlier core's endings with many families, too, which takes minutes")
 	f.BoolVar(&o.callsOnly, "calls-only", false, "leave the endings out; then before is any commit")
-	f.StringVar(&o.page, "write", "", "Markdown file to write the result to, between <!-- begin endings --> and <!-- end endings -->")
+	f.BoolVar(&o.loadOnly, "load-only", false, "make the two databases, keep them and end")
+	f.StringVar(&o.callgrind, "callgrind", "", "folder with the callgrind.out.PID of the processes of the server that DATABASE_URL names: count instructions of the calls, in databases that -load-only has made")
+	f.StringVar(&o.page, "write", "", "Markdown file to write the result to, between the marks calls and endings")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -82,11 +86,14 @@ func run(ctx context.Context, args []string) (err error) {
 			if c.conn != nil {
 				err = errors.Join(err, c.conn.Close(context.WithoutCancel(ctx)))
 			}
-			if !o.keep {
+			if !o.keep && !o.loadOnly && o.callgrind == "" {
 				err = errors.Join(err, server.Drop(context.WithoutCancel(ctx), c.database))
 			}
 		}
 	}()
+	if o.callgrind != "" {
+		return instructions(ctx, server, cores, o.callgrind)
+	}
 	for _, c := range cores {
 		report.Logf("loading %s", c.name)
 		if err := c.open(ctx, server); err != nil {
@@ -97,7 +104,10 @@ func run(ctx context.Context, args []string) (err error) {
 		}
 	}
 
-	var b strings.Builder
+	if o.loadOnly {
+		return nil
+	}
+
 	version, _, err := server.Settings(ctx)
 	if err != nil {
 		return err
@@ -106,20 +116,27 @@ func run(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(&b, "PostgreSQL %s, one connection. Before: commit %s. After: %s.\n\n", version, o.before, present)
-	if err := calls(ctx, &b, cores, o); err != nil {
+	head := fmt.Sprintf("PostgreSQL %s, one connection. Before: commit %s. After: %s.\n\n", version, o.before, present)
+	measured, err := calls(ctx, cores, o)
+	if err != nil {
 		return err
 	}
-	if !o.callsOnly {
-		measured, err := endings(ctx, cores, o)
-		if err != nil {
+	fmt.Print(head, measured)
+	if o.page != "" {
+		if err := report.Put(o.page, "calls", head+measured); err != nil {
 			return err
 		}
-		b.WriteString(tables(measured, o))
 	}
-	fmt.Print(b.String())
+	if o.callsOnly {
+		return nil
+	}
+	results, err := endings(ctx, cores, o)
+	if err != nil {
+		return err
+	}
+	fmt.Print(tables(results, o))
 	if o.page != "" {
-		return report.Put(o.page, "endings", b.String())
+		return report.Put(o.page, "endings", head+tables(results, o))
 	}
 	return nil
 }
