@@ -154,7 +154,7 @@ make_pooler() {
 # can keep them: failover = true.) Old ones, on a server that is a standby now, would hold its log back. This looks every other second.
 watch() {
 	local cell n
-	while sleep 2; do
+	while sleep 2 && [ -d "$DIR" ]; do
 		databases >"$DIR/databases.new" || continue
 		if ! cmp -s "$DIR/databases.new" "$DIR/databases.ini"; then
 			cp "$DIR/databases.new" "$DIR/databases.ini"
