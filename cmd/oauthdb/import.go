@@ -11,12 +11,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/internal/importer"
 )
 
 var importCommands = []command{
-	importAuth0ClientsCommand, importAuth0PasswordsCommand, importAuth0UsersCommand, importClientsCommand, importHydraCommand, importKeycloakClientsCommand, importKeycloakUsersCommand, importUsersCommand,
+	importAuth0ClientsCommand, importAuth0PasswordsCommand, importAuth0UsersCommand, importBetterAuthCommand, importClientsCommand, importHydraCommand, importKeycloakClientsCommand, importKeycloakUsersCommand, importUsersCommand,
 }
 
 // importRecord is what became of a record of the file or, last, the summary.
@@ -62,12 +64,10 @@ there, and a summary. The exit status is 4 if a record was refused.
 
 FILE is read record by record, - is standard input. No credential in it is printed, and of secrets in plain only the digest is stored.`
 
+// run imports from a file.
 func (im *importing) run(ctx context.Context, c console, name string, read func(io.Reader) iter.Seq2[importer.Item, error]) error {
-	if im.options.Jobs < 1 || im.options.Jobs > 64 || im.options.Skip < 0 {
-		return usage("import: -jobs has to be between 1 and 64, and -skip not negative")
-	}
-	if im.all && im.quiet {
-		return usage("import: -all and -quiet exclude each other")
+	if err := im.check(); err != nil {
+		return err
 	}
 	from := c.in
 	if name != "-" {
@@ -78,6 +78,49 @@ func (im *importing) run(ctx context.Context, c console, name string, read func(
 		defer f.Close()
 		from = f
 	}
+	return im.take(ctx, c, read(bufio.NewReaderSize(from, 1<<16)))
+}
+
+// runFrom imports from a database, in a transaction that only reads and sees it as it was at the beginning.
+func (im *importing) runFrom(ctx context.Context, c console, from string, read func(context.Context, pgx.Tx) iter.Seq2[importer.Item, error]) error {
+	if err := im.check(); err != nil {
+		return err
+	}
+	if from == "" {
+		return usage("import: -from is missing: the URL of the database to import from")
+	}
+	config, err := pgx.ParseConfig(from) // its message hides the password
+	if err != nil {
+		return usage("-from: %w", err)
+	}
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = "oauthdb import"
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return fmt.Errorf("-from: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return fmt.Errorf("-from: %w", err)
+	}
+	defer tx.Rollback(context.WithoutCancel(ctx))
+	return im.take(ctx, c, read(ctx, tx))
+}
+
+func (im *importing) check() error {
+	if im.options.Jobs < 1 || im.options.Jobs > 64 || im.options.Skip < 0 {
+		return usage("import: -jobs has to be between 1 and 64, and -skip not negative")
+	}
+	if im.all && im.quiet {
+		return usage("import: -all and -quiet exclude each other")
+	}
+	return nil
+}
+
+// take writes what is read, and says what becomes of it.
+func (im *importing) take(ctx context.Context, c console, items iter.Seq2[importer.Item, error]) error {
 	s, err := im.open(ctx, c)
 	if err != nil {
 		return err
@@ -92,7 +135,7 @@ func (im *importing) run(ctx context.Context, c console, name string, read func(
 	out := bufio.NewWriter(c.out)
 	defer out.Flush()
 	told := time.Now()
-	sum, err := importer.Run(ctx, pool, read(bufio.NewReaderSize(from, 1<<16)), im.options, func(r importer.Result) {
+	sum, err := importer.Run(ctx, pool, items, im.options, func(r importer.Result) {
 		if im.all || r.Outcome == importer.Changed && !im.quiet || r.Outcome == importer.Refused {
 			im.print(out, importRecord{Record: r.Record, ID: r.ID, Outcome: r.Outcome, Reasons: r.Reasons})
 		}
@@ -283,6 +326,28 @@ keeps it.
 		im.register(flags)
 		return func(ctx context.Context, c console) error {
 			return im.run(ctx, c, flags.Arg(0), importer.Auth0Passwords)
+		}
+	},
+}
+
+var importBetterAuthCommand = command{
+	name:    "import better-auth",
+	summary: "take over users, clients, consents and refresh tokens from better-auth's tables",
+	details: `-from is the database in which better-auth's own migrations have made its tables, with names such as "emailVerified". It is read in one
+transaction and not changed; that better-auth goes on with it does no harm, but what it writes after the beginning isn't seen. A password can
+be in PGPASSWORD or in a password file instead of the URL.
+
+` + strings.Replace(importDetails, `FILE is read record by record, - is standard input. No credential in it`, `Records are read one by one. No credential in them`, 1),
+	record: importRecord{},
+	prepare: func(flags *flag.FlagSet) action {
+		var im importing
+		im.register(flags)
+		from := flags.String("from", "", "`URL` of the database to import from")
+		var o importer.BetterAuthOptions
+		flags.BoolVar(&o.KeepHashes, "keep-hashes", false, "leave passwords' hashes in better-auth's notation, for a better-auth server that goes on")
+		flags.BoolVar(&o.PlainSecrets, "plain-secrets", false, "clients' secrets are in plain there: storeClientSecret is plain")
+		return func(ctx context.Context, c console) error {
+			return im.runFrom(ctx, c, *from, func(ctx context.Context, tx pgx.Tx) iter.Seq2[importer.Item, error] { return importer.BetterAuth(ctx, tx, o) })
 		}
 	},
 }

@@ -32,6 +32,9 @@ type Item struct {
 	Store func(ctx context.Context, q *store.Queries) error
 	// Blind says that Store makes calls that answer one row, and looks at no answer: then they are sent together.
 	Blind bool
+	// After says that it refers to what came before it: that is written first.
+	After bool
+
 	// Key is the constraint that is violated if the record is there already.
 	Key store.Constraint
 	// Otherwise, if it is there, writes the record after Store has violated a foreign key. Missing says what it means if it finds no row.
@@ -173,6 +176,11 @@ func Run(ctx context.Context, pool *pgxpool.Pool, items iter.Seq2[Item, error], 
 				return s, failed
 			}
 			return s, &StoppedError{Done: s.Read, Err: err}
+		}
+		if item.After {
+			if err := flush(); err != nil {
+				return s, err
+			}
 		}
 		s.Read++
 		if s.Read <= o.Skip {
