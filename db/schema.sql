@@ -3562,6 +3562,8 @@ CREATE INDEX attempt_count_resets_at_idx ON public.attempt_count USING btree (re
 
 CREATE INDEX device_code_expires_at_idx ON public.device_code USING btree (expires_at);
 
+CREATE INDEX device_code_user_id_idx ON public.device_code USING btree (user_id COLLATE "C");
+
 CREATE INDEX jwks_created_at_idx ON public.jwks USING btree (created_at, id);
 
 CREATE INDEX jwks_expires_at_idx ON public.jwks USING btree (expires_at) WHERE (expires_at IS NOT NULL);

@@ -400,6 +400,17 @@ type Querier interface {
 	// Only exchanged writes anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is rolled back
 	// would forget the proof.
 	ExchangeToken(ctx context.Context, arg ExchangeTokenParams) (ExchangeTokenRow, error)
+	// ExportUser returns a page of all that is kept of a user, as the right of access asks (GDPR, article 15): the rows that are about the user,
+	// the clients that the user owns, and what was granted. It includes what is over and waits for the collector, and what is left of a deleted
+	// user. table_name is the table, and data its columns by their names. Begin with an empty after_table_name and after_id; for the next page
+	// pass table_name and id of the last row. Pages are of one moment only in one REPEATABLE READ transaction. Zero rows on the first page:
+	// nothing is kept of such a user.
+	// An auditor may make this call, since it returns no credential. It leaves out what follows.
+	//   - digests, hashes, ciphertexts, and what only its holder should know, such as state, nonce and session_client.lease
+	//   - documents of free form, where an application may keep a credential: data, metadata, request and software_statement
+	//   - one_time_code, attempt_count and verification, which know nobody but by a digest or a code, and expire by themselves
+	//   - oauth_client_assertion: a digest, and the id of a grant that is returned
+	ExportUser(ctx context.Context, arg ExportUserParams) ([]ExportUserRow, error)
 	// ExtendSession extends a live session: it lasts for another lifetime from now, but not longer than max_lifetime from its beginning (NULL:
 	// no such bound), and never less long than before. To spare writes, it changes nothing if it would add less than min_gain.
 	//   - extended: the session lasts until expires_at

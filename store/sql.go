@@ -170,5 +170,6 @@ var statements = map[string]string{
 	"ReinstateUser":                    reinstateUser,
 	"DeleteUser":                       deleteUser,
 	"EraseDeletedUsers":                eraseDeletedUsers,
+	"ExportUser":                       exportUser,
 	"DeleteExpiredVerifications":       deleteExpiredVerifications,
 }

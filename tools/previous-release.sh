@@ -5,12 +5,19 @@
 #
 # A release's migrations are in databases for good, so each has to be here still, byte for byte: editing one together with its
 # line in migrations.sum is refused here. Only while there is no release is there nothing to compare with.
+#
+# PREVIOUS=REV takes a revision for the release. TESTS='./calls -run ^TestCreateSession' are the arguments of its go test, in
+# internal/storetests.
 set -euo pipefail
 
-previous=$(git tag --list 'v[0-9]*' --sort=-version:refname --merged HEAD | head -n 1)
+previous=${PREVIOUS:-$(git tag --list 'v[0-9]*' --sort=-version:refname --merged HEAD | head -n 1)}
 if [ -z "$previous" ]; then
-	echo "previous release: there is none yet, so nothing has to run on the new schema"
+	echo "previous release: there is none yet, so nothing has to run on the new schema; PREVIOUS=REV takes a revision for it"
 	exit 0
+fi
+if ! git rev-parse -q --verify "$previous^{commit}" >/dev/null; then
+	echo "previous release: there is no revision $previous" >&2
+	exit 1
 fi
 released=$(git ls-tree --name-only "$previous" migrations/ | grep '\.sql$' || true)
 if [ -z "$released" ]; then
@@ -32,17 +39,20 @@ if [ "$(ls migrations/*.sql)" = "$released" ]; then
 	echo "previous release: $previous has this very schema"
 	exit 0
 fi
+# The server of the tests here serves those of the release too: one that they started would outlive them.
+DATABASE_URL=${DATABASE_URL:-$(go run ./cmd/oauthdb url -cluster test -database postgres)}
+export DATABASE_URL
 work=$(mktemp -d)
 trap 'git worktree remove --force "$work/release" >/dev/null 2>&1; rm -rf "$work"' EXIT
 git worktree add --quiet --detach "$work/release" "$previous"
 cp migrations/*.sql "$work/release/migrations/"
 echo "previous release: the store of $previous on the migrations of the working tree"
 cd "$work/release/internal/storetests"
-packages="./calls ./race ./model ./crash"
+read -ra tests <<<"${TESTS:-./calls ./race ./model ./crash}"
 # A release without such tests would pass whatever the schema is.
-tests=$(go test -list '^Test' $packages)
-if ! grep -q '^Test' <<<"$tests"; then
+listed=$(go test -list '^Test' "${tests[@]}")
+if ! grep -q '^Test' <<<"$listed"; then
 	echo "previous release: no test of the store in $previous" >&2
 	exit 1
 fi
-go test $packages
+go test "${tests[@]}"

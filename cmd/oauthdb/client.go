@@ -78,7 +78,7 @@ func (r clientRecord) text(w io.Writer) {
 	for _, s := range r.OlderSecrets {
 		fmt.Fprintf(w, "an older secret counts until %s\n", timeText(s.ExpiresAt))
 	}
-	fmt.Fprintf(w, "registration (RFC 7591):\n%s", encode(r.Registration, "  "))
+	fmt.Fprintf(w, "registration (RFC 7591):\n%s", encode(r.Registration, "", "  "))
 }
 
 var clientAddCommand = command{

@@ -102,14 +102,23 @@ func (w *world) page(content string, ran map[string]bool) string {
 				t.Errorf("%s: it prints\n%s\ninstead of\n%s\n(go test ./cmd/oauthdb -run ^TestThePages -write-page, if that is right)", line, got, want)
 			}
 			fmt.Fprintf(&b, "$ %s\n", line)
-			if printed != "" {
-				b.WriteString(forPage(printed) + "\n")
+			if mask(got) == mask(want) { // times and ids stay, so that a diff shows what is new
+				b.WriteString(nonEmptyLine(want))
+			} else {
+				b.WriteString(nonEmptyLine(forPage(printed)))
 			}
 		}
 		b.WriteString("```\n")
 		rest = after
 	}
 	return b.String()
+}
+
+func nonEmptyLine(s string) string {
+	if s == "" {
+		return ""
+	}
+	return s + "\n"
 }
 
 // shell runs a line of the page: oauthdb, or cat, with files of testdata/command, and perhaps an input.
@@ -158,11 +167,12 @@ var masks = []struct {
 	with string
 }{
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC`), "TIME"},
-	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIME"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)`), "TIME"},
 	{regexp.MustCompile(`(?m)^\d+ +TIME`), "0 TIME"}, // of events, whose ids go on
 	{regexp.MustCompile(`"id": ?\d+`), `"id":0`},
 	{regexp.MustCompile(`("client_(id|secret_expires)_?(issued_)?(at)?": ?)\d{6,}`), "${1}0"},
-	{regexp.MustCompile(`\b(cli|usr|ses|azn|key|atk|rtk|cns)_[0-9a-f]{32}\b`), "${1}_ID"},
+	{regexp.MustCompile(`\b(acc|cli|usr|ses|azn|key|atk|rtk|cns)_[0-9a-f]{32}\b`), "${1}_ID"},
+	{regexp.MustCompile(`\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`), "UUID"},
 	{regexp.MustCompile(`odb_cs_([0-9A-Za-z]{49}|…)`), "SECRET"},
 	{regexp.MustCompile(`\d+(\.\d+)? ms`), "DURATION"},
 	{regexp.MustCompile(`"milliseconds":\d+(\.\d+)?`), `"milliseconds":0`},
@@ -337,7 +347,8 @@ var tour = []visit{
 	{args: "key retire key-1 -published-for 1h", says: "published until"},
 	{args: "key rotate -alg ES256 -published-for 1h", says: "retired"},
 	{args: "key delete key-1", says: "deleted"},
-	{args: "export usr_ada", says: "Album"},
+	{args: "export usr_ada", says: "192.0.2.17"},
+	{args: "export ADA@example.com", says: "192.0.2.17"},
 	{args: "session end ses_1", says: "has ended"},
 	{args: "session end ses_1", says: "had ended"},
 	{args: "user sign-out usr_ada -keep ses_1", says: "0"},
@@ -351,6 +362,7 @@ var tour = []visit{
 	{args: "user suspend usr_ada", says: "had been suspended"},
 	{args: "user reinstate usr_ada", says: "sign in again"},
 	{args: "user delete usr_bob", says: "deleted"},
+	{args: "export usr_bob", says: "deleted_at"},
 	{args: "client delete album", says: "deleted"},
 	{args: "events", says: "RotateClientSecret"},
 	{args: "events -client album -since 1h", says: "DeleteClient"},
@@ -687,6 +699,31 @@ func TestAnImportThatIsInterruptedSaysWhereItGoesOn(t *testing.T) {
 		if _, err := w.db.Store.GetUser(t.Context(), store.UserID(fmt.Sprintf("usr_many_%d", id))); (err == nil) != want {
 			t.Errorf("usr_many_%d: %v, after %d records", id, err, done)
 		}
+	}
+}
+
+// The document for people is one of JSON, and has the rows that -json prints.
+func TestAnExportIsOneDocument(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var document map[string]any
+	if err := json.Unmarshal([]byte(w.check(visit{args: "export usr_ada"})), &document); err != nil {
+		t.Fatal(err)
+	}
+	lists := map[string]any{"exported_at": document["exported_at"], "user_id": "usr_ada"}
+	for line := range strings.Lines(w.check(visit{args: "export usr_ada -json"})) {
+		var r struct {
+			Table string
+			Row   any
+		}
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(err)
+		}
+		list, _ := lists[r.Table].([]any)
+		lists[r.Table] = append(list, r.Row)
+	}
+	if len(document) < 8 || !reflect.DeepEqual(document, lists) {
+		t.Errorf("the document is\n%v\nand the rows are\n%v", document, lists)
 	}
 }
 

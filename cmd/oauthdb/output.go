@@ -73,14 +73,14 @@ func list[R row](p *printer, w io.Writer, heading string, next func() ([]R, erro
 	}
 }
 
-func writeJSON(w io.Writer, v any) { w.Write(encode(v, "")) }
+func writeJSON(w io.Writer, v any) { w.Write(encode(v, "", "")) }
 
 // encode is JSON that a terminal can show: what it would obey is escaped.
-func encode(v any, indent string) []byte {
+func encode(v any, prefix, indent string) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	e.SetIndent("", indent)
+	e.SetIndent(prefix, indent)
 	if err := e.Encode(v); err != nil {
 		panic(err) // every record can be encoded
 	}

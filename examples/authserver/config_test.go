@@ -168,10 +168,10 @@ func TestNoSecretIsAFlagOrPrinted(t *testing.T) {
 	key := testKey
 	env := environment("DATABASE_URL", "postgres://user:hunter2@127.0.0.1:1/x?connect_timeout=1", "AUTHSERVER_SUCCESSOR_KEYS", key, "AUTHSERVER_KEY_ENCRYPTION_KEYS", key,
 		"AUTHSERVER_LOG_LEVEL", "debug")
-	if err := run(t.Context(), []string{"-help"}, env, nil, &said, &help); !errors.Is(err, flag.ErrHelp) {
+	if err := ends(t, []string{"-help"}, env, &said, &help); !errors.Is(err, flag.ErrHelp) {
 		t.Error(err)
 	}
-	err := run(t.Context(), nil, env, nil, &said, &logged) // nothing listens there
+	err := ends(t, nil, env, &said, &logged) // nothing listens there
 	if err == nil {
 		t.Fatal("it runs without a database")
 	}

@@ -28,13 +28,12 @@ const (
 // health answers whoever runs the server: whether the process lives, and whether to send it requests.
 type health struct {
 	draining atomic.Bool
-	schema   func(context.Context) (upToDate bool, err error)
+	check    func(context.Context) error
 	logger   *slog.Logger
 }
 
 func newHealth(pool *pgxpool.Pool, logger *slog.Logger) *health {
-	conn := stdlib.OpenDBFromPool(pool) // has no connections of its own
-	return &health{logger: logger, schema: func(ctx context.Context) (bool, error) { return upToDate(ctx, conn) }}
+	return &health{logger: logger, check: func(ctx context.Context) error { return db.Check(ctx, pool, db.CheckOptions{}) }}
 }
 
 // drain makes the server say that it isn't ready.
@@ -45,8 +44,8 @@ func (h *health) routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+readyPath, h.ready)
 }
 
-// ready says no while the server stops, the database doesn't answer or its schema is older than this server. Why is in the log: it is nothing
-// for everybody.
+// ready says no while the server stops, the database doesn't answer or only reads, its schema is older than this server, or the role lacks
+// privileges. Why is in the log: it is nothing for everybody.
 func (h *health) ready(w http.ResponseWriter, r *http.Request) {
 	if h.draining.Load() {
 		say(w, http.StatusServiceUnavailable, "stopping")
@@ -54,16 +53,19 @@ func (h *health) ready(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 	defer cancel()
-	current, err := h.schema(ctx)
+	err := h.check(ctx)
+	if err == nil {
+		say(w, http.StatusOK, "ready")
+		return
+	}
+	h.logger.LogAttrs(ctx, slog.LevelWarn, "not ready", slog.String("error", db.Describe(err)))
 	switch {
-	case err != nil:
-		h.logger.LogAttrs(ctx, slog.LevelWarn, "not ready", slog.String("error", db.Describe(err)))
-		say(w, http.StatusServiceUnavailable, "the database does not answer")
-	case !current:
-		h.logger.LogAttrs(ctx, slog.LevelWarn, "not ready", slog.String("error", errOldSchema.Error()))
+	case errors.Is(err, db.ErrStandby):
+		say(w, http.StatusServiceUnavailable, "the database accepts no writes")
+	case errors.Is(err, db.ErrSchema), errors.Is(err, db.ErrPrivileges):
 		say(w, http.StatusServiceUnavailable, "the database is not prepared")
 	default:
-		say(w, http.StatusOK, "ready")
+		say(w, http.StatusServiceUnavailable, "the database does not answer")
 	}
 }
 

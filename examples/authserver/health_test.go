@@ -3,18 +3,22 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 
+	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/migrations"
 	"github.com/oauthdb/oauthdb/storetest"
 )
@@ -63,19 +67,51 @@ func TestReadinessFollowsDatabaseSchemaAndStopping(t *testing.T) {
 		t.Error(err)
 	}
 
-	schema := w.server.health.schema
-	w.server.health.schema = func(context.Context) (bool, error) { return false, nil }
-	want(readyPath, http.StatusServiceUnavailable, "not prepared")
-	w.server.health.schema = func(context.Context) (bool, error) { return false, errors.New("host=db password=hunter2") }
-	want(readyPath, http.StatusServiceUnavailable, "the database does not answer\n")
+	check := w.server.health.check
+	for cause, says := range map[error]string{
+		db.ErrSchema:                           "the database is not prepared\n",
+		db.ErrPrivileges:                       "the database is not prepared\n",
+		db.ErrStandby:                          "the database accepts no writes\n",
+		errors.New("host=db password=hunter2"): "the database does not answer\n",
+	} {
+		w.server.health.check = func(context.Context) error { return fmt.Errorf("db: check: %w", cause) }
+		want(readyPath, http.StatusServiceUnavailable, says)
+	}
 	if err := checkHealth(t.Context(), address); err == nil {
 		t.Error("a server without a database is said to be ready")
 	}
 	want(livePath, http.StatusOK, "alive") // to start it again would not help
-	w.server.health.schema = schema
+	w.server.health.check = check
 	w.server.health.drain()
 	want(readyPath, http.StatusServiceUnavailable, "stopping")
 	want(livePath, http.StatusOK, "alive")
+}
+
+// A server that finds itself on a standby, after a failover for instance, can answer reads and signs nobody in.
+func TestAServerOnAStandbyIsNotReady(t *testing.T) {
+	t.Parallel()
+	d := storetest.New(t)
+	ready := func(pool *pgxpool.Pool) int {
+		answer := httptest.NewRecorder()
+		newHealth(pool, slog.New(slog.DiscardHandler)).ready(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, readyPath, nil))
+		return answer.Code
+	}
+	if got := ready(d.Pool); got != http.StatusOK {
+		t.Errorf("%d of a server that is ready", got)
+	}
+	config, err := db.ParseConfig(d.URL, db.Options{MaxConns: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on"
+	reads, err := db.OpenConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reads.Close()
+	if got := ready(reads); got != http.StatusServiceUnavailable {
+		t.Errorf("%d of a server whose database only reads", got)
+	}
 }
 
 func eventually(t *testing.T, what string, is func() bool) {
@@ -89,7 +125,7 @@ func eventually(t *testing.T, what string, is func() bool) {
 
 func TestAServerThatIsStoppedFinishesWhatItHasBegun(t *testing.T) {
 	t.Parallel()
-	h := &health{logger: slog.New(slog.DiscardHandler), schema: func(context.Context) (bool, error) { return true, nil }}
+	h := &health{logger: slog.New(slog.DiscardHandler), check: func(context.Context) error { return nil }}
 	mux := http.NewServeMux()
 	h.routes(mux)
 	begun, answer := make(chan struct{}), make(chan struct{})
@@ -144,7 +180,7 @@ func TestAServerThatIsStoppedFinishesWhatItHasBegun(t *testing.T) {
 	}
 	close(answer)
 	slow.Wait()
-	if err := <-ended; err != nil {
+	if err := stopped(ended); err != nil {
 		t.Error(err)
 	}
 	if !slices.Equal(order, []string{"done", "background work"}) {
@@ -168,7 +204,7 @@ func TestARequestThatDoesNotEndIsCutOff(t *testing.T) {
 	go get(t, "http://"+listener.Addr().String())
 	<-begun
 	stop()
-	if err := <-ended; err == nil || !strings.Contains(err.Error(), "requests were still under way after 1ms") {
+	if err := stopped(ended); err == nil || !strings.Contains(err.Error(), "requests were still under way after 1ms") {
 		t.Error(err)
 	}
 }
@@ -192,20 +228,26 @@ func TestAServerRefusesAnOlderSchemaAndSeveralMayMigrate(t *testing.T) {
 	down()
 	env := environment("DATABASE_URL", d.URL, "AUTHSERVER_SUCCESSOR_KEYS", testKey, "AUTHSERVER_KEY_ENCRYPTION_KEYS", testKey, "AUTHSERVER_ADDR", "127.0.0.1:0",
 		"AUTHSERVER_DRAIN", "0s")
-	if err := run(t.Context(), nil, env, nil, io.Discard, io.Discard); !errors.Is(err, errOldSchema) {
+	if err := ends(t, nil, env, io.Discard, io.Discard); !errors.Is(err, errOldSchema) {
 		t.Fatalf("on an older schema: %v", err)
 	}
-	if err := run(t.Context(), []string{"-add-client", "clients/native.json"}, env, nil, io.Discard, io.Discard); !errors.Is(err, errOldSchema) {
+	if err := ends(t, []string{"-add-client", "clients/native.json"}, env, io.Discard, io.Discard); !errors.Is(err, errOldSchema) {
 		t.Errorf("a client on an older schema: %v", err)
 	}
 
 	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error)
+	defer stop()
 	said := [3]*output{{}, {}, {}}
+	ended := make(chan error, len(said))
 	for i := range said {
 		go func() { ended <- run(ctx, []string{"-migrate"}, env, nil, said[i], io.Discard) }()
 	}
 	eventually(t, "all of them serve", func() bool {
+		select {
+		case err := <-ended:
+			t.Fatalf("one has ended: %v", err)
+		default:
+		}
 		return !slices.ContainsFunc(said[:], func(o *output) bool { return !strings.Contains(o.String(), "Serving") })
 	})
 	address := "http://" + strings.Fields(strings.SplitAfter(said[0].String(), " on ")[1])[0]
@@ -214,13 +256,13 @@ func TestAServerRefusesAnOlderSchemaAndSeveralMayMigrate(t *testing.T) {
 	}
 	stop()
 	for range said {
-		if err := <-ended; err != nil {
+		if err := stopped(ended); err != nil {
 			t.Error(err)
 		}
 	}
 
 	down()
-	if err := run(t.Context(), []string{"-migrate-only"}, environment("DATABASE_URL", d.URL), nil, io.Discard, io.Discard); err != nil {
+	if err := ends(t, []string{"-migrate-only"}, environment("DATABASE_URL", d.URL), io.Discard, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	if version, err := migrations.Version(t.Context(), conn, migrations.Options{}); err != nil || version != newest {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"regexp"
@@ -44,6 +45,32 @@ func environment(pairs ...string) func(string) string {
 	}
 }
 
+// ends runs the command where it should end by itself, and returns its error. If it serves instead, that is an error a minute later.
+func ends(t *testing.T, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx, args, getenv, nil, stdout, stderr) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(time.Minute):
+		stop()
+		return errors.Join(errors.New("it did not end by itself"), stopped(ended))
+	}
+}
+
+// stopped returns the error of a server that was told to stop.
+func stopped(ended <-chan error) error {
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(time.Minute):
+		return errors.New("it has not ended a minute after it was stopped")
+	}
+}
+
 func TestTheCommandServesUntilItIsStopped(t *testing.T) {
 	t.Parallel()
 	d := storetest.New(t)
@@ -79,7 +106,7 @@ func TestTheCommandServesUntilItIsStopped(t *testing.T) {
 		}
 	}
 	stop()
-	if err := <-ended; err != nil {
+	if err := stopped(ended); err != nil {
 		t.Error(err)
 	}
 }

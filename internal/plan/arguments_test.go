@@ -217,6 +217,7 @@ var special = map[string]map[string]string{
 	"ListClientSecrets":                  {"ClientID": "client_with_secrets"},
 	"ListClientsByUser":                  {"UserID": "owner"},
 	"ListUserConnections":                {"AfterClientID": "'", "AfterReferenceID": null},
+	"ExportUser":                         {"AfterTableName": "'", "AfterID": "'"},
 	"FindConsent":                        {"ClientID": "consent_client", "ReferenceID": null},
 	"CheckConsent":                       {"ClientID": "consent_client", "ReferenceID": null, "AuthorizationDetails": "'[]"},
 	"WithdrawConsent":                    {"ClientID": "consent_client", "ReferenceID": null},

@@ -28,6 +28,10 @@ GRANT
     )
 ON account TO {{.Application}};
 GRANT SELECT, INSERT, DELETE, UPDATE (updated_at, attempts, resets_at) ON attempt_count TO {{.Application}};
+GRANT SELECT (
+    id, created_at, updated_at, user_id, expires_at, status, last_polled_at, polling_interval, client_id, scope, oauth_client_id,
+    resources
+) ON device_code TO {{.Application}};
 GRANT SELECT, INSERT, DELETE, UPDATE (updated_at, expires_at) ON jwks TO {{.Application}};
 GRANT SELECT, INSERT, UPDATE (updated_at, revoked) ON oauth_access_token TO {{.Application}};
 GRANT
@@ -56,6 +60,7 @@ GRANT
     )
 ON oauth_client TO {{.Application}};
 GRANT SELECT, INSERT ON oauth_client_assertion TO {{.Application}};
+GRANT SELECT (id, created_at, updated_at, client_id, resource_id) ON oauth_client_resource TO {{.Application}};
 GRANT SELECT, INSERT, DELETE, UPDATE (updated_at, expires_at) ON oauth_client_secret TO {{.Application}};
 GRANT
     SELECT,

@@ -146,7 +146,8 @@ var schemaTables = []tableSpec{
 			device_code_pkey UNIQUE (id)
 			device_code_device_code_uidx UNIQUE (device_code)
 			device_code_user_code_uidx UNIQUE (user_code)
-			device_code_expires_at_idx (expires_at)`,
+			device_code_expires_at_idx (expires_at)
+			device_code_user_id_idx (user_id COLLATE "C")`,
 	},
 	{
 		name: "oauth_client",
