@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/internal/importer"
 )
@@ -82,31 +80,23 @@ func (im *importing) run(ctx context.Context, c console, name string, read func(
 }
 
 // runFrom imports from a database, in a transaction that only reads and sees it as it was at the beginning.
-func (im *importing) runFrom(ctx context.Context, c console, from string, read func(context.Context, pgx.Tx) iter.Seq2[importer.Item, error]) error {
+func (im *importing) runFrom(ctx context.Context, c console, from string, read func(context.Context, *importer.Source) (iter.Seq2[importer.Item, error], error)) error {
 	if err := im.check(); err != nil {
 		return err
 	}
 	if from == "" {
 		return usage("import: -from is missing: the URL of the database to import from")
 	}
-	config, err := pgx.ParseConfig(from) // its message hides the password
+	source, err := importer.OpenSource(ctx, from)
 	if err != nil {
-		return usage("-from: %w", err)
+		return fmt.Errorf("the source: %w", err)
 	}
-	if config.RuntimeParams["application_name"] == "" {
-		config.RuntimeParams["application_name"] = "oauthdb import"
-	}
-	conn, err := pgx.ConnectConfig(ctx, config)
+	defer source.Close()
+	items, err := read(ctx, source)
 	if err != nil {
-		return fmt.Errorf("-from: %w", err)
+		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
-	if err != nil {
-		return fmt.Errorf("-from: %w", err)
-	}
-	defer tx.Rollback(context.WithoutCancel(ctx))
-	return im.take(ctx, c, read(ctx, tx))
+	return im.take(ctx, c, items)
 }
 
 func (im *importing) check() error {
@@ -347,7 +337,7 @@ be in PGPASSWORD or in a password file instead of the URL.
 		flags.BoolVar(&o.KeepHashes, "keep-hashes", false, "leave passwords' hashes in better-auth's notation, for a better-auth server that goes on")
 		flags.BoolVar(&o.PlainSecrets, "plain-secrets", false, "clients' secrets are in plain there: storeClientSecret is plain")
 		return func(ctx context.Context, c console) error {
-			return im.runFrom(ctx, c, *from, func(ctx context.Context, tx pgx.Tx) iter.Seq2[importer.Item, error] { return importer.BetterAuth(ctx, tx, o) })
+			return im.runFrom(ctx, c, *from, func(ctx context.Context, s *importer.Source) (iter.Seq2[importer.Item, error], error) { return importer.BetterAuth(ctx, s, o) })
 		}
 	},
 }

@@ -14,8 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -26,102 +24,88 @@ type BetterAuthOptions struct {
 	KeepHashes bool
 	// PlainSecrets says that clients' secrets are in plain there, whatever they look like.
 	PlainSecrets bool
+	Only         []Kind // nothing else; empty is all
+	Lifetimes    Lifetimes
 }
 
 // BetterAuth reads the tables that better-auth's own migrations make: users with their accounts, then clients, consents and refresh tokens of
-// its OAuth provider, or of the OIDC provider that it had before. tx is a transaction of their database, which it only reads.
-func BetterAuth(ctx context.Context, tx pgx.Tx, o BetterAuthOptions) iter.Seq2[Item, error] {
-	return func(yield func(Item, error) bool) {
-		tables, err := betterAuthTables(ctx, tx)
+// its OAuth provider, or of the OIDC provider that it had before.
+func BetterAuth(ctx context.Context, s *Source, o BetterAuthOptions) (iter.Seq2[Item, error], error) {
+	has := map[string]bool{}
+	for _, c := range []struct{ table, column string }{{`"user"`, "emailVerified"}, {`"oauthClient"`, "clientId"}, {`"oauthClientResource"`, "resourceId"}, {`"oauthApplication"`, "clientId"}} {
+		found, err := s.Has(ctx, c.table, c.column)
 		if err != nil {
-			yield(Item{}, err)
-			return
+			return nil, err
 		}
-		for _, part := range tables.parts() {
-			first := true
-			for row, err := range rowsOf(ctx, tx, part.query) {
-				var item Item
-				if err == nil {
-					item = part.read(row, o)
-					item.After, first = first, false
-				}
-				if !yield(item, err) || err != nil {
-					return
-				}
-			}
+		has[c.table] = found
+	}
+	if !has[`"user"`] {
+		return nil, errors.New(`the source has no table "user" with a column "emailVerified", as better-auth's migrations make it`)
+	}
+	var parts []iter.Seq2[Item, error]
+	add := func(kind Kind, query string, read func(map[string]json.RawMessage, BetterAuthOptions) Item) {
+		if len(o.Only) == 0 || slices.Contains(o.Only, kind) {
+			parts = append(parts, ofKind(kind, mapped(s.Objects(ctx, query), func(row map[string]json.RawMessage) Item { return read(row, o) })))
 		}
 	}
-}
-
-// betterAuthSchema says which tables there are: a server without a provider has none of clients, and an older provider has others.
-type betterAuthSchema struct{ users, clients, resources, applications bool }
-
-func betterAuthTables(ctx context.Context, tx pgx.Tx) (s betterAuthSchema, err error) {
-	err = tx.QueryRow(ctx, `
-		SELECT EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = to_regclass('"user"') AND a.attname = 'emailVerified' AND NOT a.attisdropped),
-			to_regclass('"oauthClient"') IS NOT NULL, to_regclass('"oauthClientResource"') IS NOT NULL, to_regclass('"oauthApplication"') IS NOT NULL`).
-		Scan(&s.users, &s.clients, &s.resources, &s.applications)
-	if err == nil && !s.users {
-		err = errors.New(`there is no table "user" with a column "emailVerified", as better-auth's migrations make it`)
+	add(UserRecord, betterAuthUsers, betterAuthUser)
+	switch {
+	case has[`"oauthClient"`]:
+		resources := `NULL`
+		if has[`"oauthClientResource"`] {
+			resources = `(SELECT jsonb_agg(r."resourceId" ORDER BY r."resourceId") FROM "oauthClientResource" AS r WHERE r."clientId" = c."clientId")`
+		}
+		add(ClientRecord, fmt.Sprintf(betterAuthClients, resources), betterAuthClient)
+		add(ConsentRecord, betterAuthConsents, betterAuthConsent)
+		add(RefreshTokenRecord, betterAuthRefreshTokens, betterAuthRefreshToken)
+	case has[`"oauthApplication"`]:
+		add(ClientRecord, betterAuthApplications, betterAuthApplication)
+		add(ConsentRecord, betterAuthOlderConsents, betterAuthConsent)
+		add(RefreshTokenRecord, betterAuthOlderTokens, betterAuthOlderToken)
 	}
-	return s, err
+	return inTurn(parts...), nil
 }
 
-type betterAuthPart struct {
-	query string
-	read  func(map[string]json.RawMessage, BetterAuthOptions) Item
-}
-
-func (s betterAuthSchema) parts() []betterAuthPart {
-	parts := []betterAuthPart{{`
+// Each query returns its rows in an order that stays, for -skip.
+const (
+	betterAuthUsers = `
 		SELECT to_jsonb(u) || jsonb_build_object('id', u.id::text, 'accounts', jsonb_agg(to_jsonb(c) ORDER BY c.id) FILTER (WHERE c.id IS NOT NULL))
 		FROM "user" AS u
 		LEFT JOIN account AS c ON c."userId" = u.id
 		GROUP BY u.id
-		ORDER BY u.id`, betterAuthUser}}
-	if s.clients {
-		resources := `NULL`
-		if s.resources {
-			resources = `(SELECT jsonb_agg(r."resourceId" ORDER BY r."resourceId") FROM "oauthClientResource" AS r WHERE r."clientId" = c."clientId")`
-		}
-		parts = append(parts, betterAuthPart{`
-			SELECT to_jsonb(c) || jsonb_build_object('userId', c."userId"::text, 'resources', ` + resources + `)
-			FROM "oauthClient" AS c
-			ORDER BY c.id`, betterAuthClient})
-	}
-	if s.applications {
-		parts = append(parts, betterAuthPart{`
-			SELECT to_jsonb(c) || jsonb_build_object('userId', c."userId"::text)
-			FROM "oauthApplication" AS c
-			ORDER BY c.id`, betterAuthApplication})
-	}
-	return parts
-}
-
-// rowsOf reads the rows of a query, which are JSON objects, one by one as the server sends them.
-func rowsOf(ctx context.Context, tx pgx.Tx, query string) iter.Seq2[map[string]json.RawMessage, error] {
-	return func(yield func(map[string]json.RawMessage, error) bool) {
-		rows, err := tx.Query(ctx, query)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var row map[string]json.RawMessage
-			if err := rows.Scan(&row); err != nil {
-				yield(nil, err)
-				return
-			}
-			if !yield(row, nil) {
-				return
-			}
-		}
-		if err := rows.Err(); err != nil {
-			yield(nil, err)
-		}
-	}
-}
+		ORDER BY u.id`
+	betterAuthClients = `
+		SELECT to_jsonb(c) || jsonb_build_object('userId', c."userId"::text, 'resources', %s)
+		FROM "oauthClient" AS c
+		ORDER BY c.id`
+	betterAuthApplications = `
+		SELECT to_jsonb(c) || jsonb_build_object('userId', c."userId"::text)
+		FROM "oauthApplication" AS c
+		ORDER BY c.id`
+	betterAuthConsents = `
+		SELECT to_jsonb(g) || jsonb_build_object('userId', g."userId"::text)
+		FROM "oauthConsent" AS g
+		WHERE g."userId" IS NOT NULL
+		ORDER BY g.id`
+	betterAuthOlderConsents = `
+		SELECT to_jsonb(g) || jsonb_build_object('userId', g."userId"::text)
+		FROM "oauthConsent" AS g
+		WHERE g."userId" IS NOT NULL AND g."consentGiven"
+		ORDER BY g.id`
+	betterAuthRefreshTokens = `
+		SELECT jsonb_build_object(
+			'name', coalesce(r."authorizationCodeId", r.id::text), 'clientId', r."clientId", 'userId', r."userId"::text, 'tokens', jsonb_agg(to_jsonb(r) ORDER BY r."createdAt")
+		)
+		FROM "oauthRefreshToken" AS r
+		WHERE r.revoked IS NULL AND r."expiresAt" > now()
+		GROUP BY coalesce(r."authorizationCodeId", r.id::text), r."clientId", r."userId"
+		ORDER BY coalesce(r."authorizationCodeId", r.id::text), r."clientId", r."userId"`
+	betterAuthOlderTokens = `
+		SELECT to_jsonb(r) || jsonb_build_object('id', r.id::text, 'userId', r."userId"::text)
+		FROM "oauthAccessToken" AS r
+		WHERE r."userId" IS NOT NULL AND r."refreshToken" IS NOT NULL AND r."refreshTokenExpiresAt" > now()
+		ORDER BY r.id`
+)
 
 // leftOut names the members that say something and have no place here.
 func leftOut(o map[string]json.RawMessage, known ...string) (notes []string) {
@@ -158,7 +142,7 @@ func betterAuthUser(o map[string]json.RawMessage, options BetterAuthOptions) Ite
 			ID: store.NewAccountID(), UserID: p.ID, AccessToken: a.text("accessToken"), RefreshToken: a.text("refreshToken"), IDToken: a.text("idToken"), Scope: a.text("scope"),
 		}
 		for member, to := range map[string]**time.Time{"accessTokenExpiresAt": &c.AccessTokenExpiresAt, "refreshTokenExpiresAt": &c.RefreshTokenExpiresAt} {
-			*to = a.instant(member)
+			*to = a.time(member)
 		}
 		if account == nil || provider == nil || a.err != nil {
 			return Item{ID: *id, Refused: errors.New("an account is not in better-auth's form")}
@@ -389,6 +373,9 @@ func betterAuthStored(p store.CreateClientParams, stored, user, tenant *string, 
 		p.UserID = new(store.UserID(*user))
 	}
 	item := create(p, withoutSecret(p, notes))
+	if p.UserID != nil {
+		item.Needs = []string{string(UserRecord) + " " + string(*p.UserID)}
+	}
 	if disabled != nil && *disabled {
 		created := item.Store
 		item.Store = func(ctx context.Context, q *store.Queries) error {

@@ -81,22 +81,6 @@ func (m *members) boolean(name string) *bool {
 	return &v
 }
 
-// instant reads a time as PostgreSQL writes it in JSON. One without a zone is taken for UTC.
-func (m *members) instant(name string) *time.Time {
-	text := m.text(name)
-	if text == nil {
-		return nil
-	}
-	t, err := time.Parse(time.RFC3339Nano, *text)
-	if err != nil {
-		t, err = time.Parse("2006-01-02T15:04:05.999999999", *text)
-	}
-	if err != nil && m.err == nil {
-		m.err = fmt.Errorf("%s is not a time", name)
-	}
-	return &t
-}
-
 // document reads what is left as a registration document.
 func (m *members) document() (registration.Metadata, error) {
 	if m.err != nil {
