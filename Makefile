@@ -74,7 +74,7 @@ mcp: ## let an MCP client by its official SDK call a tool; make mcp NEWEST=1 tak
 	cd examples/mcpserver && go test . -count=1 -v $(TESTFLAGS)
 plans: ## explain and measure every query on a million rows, which takes some minutes
 	cd internal/plan && go test -run '^TestPlans$$' -count=1 -timeout 60m -size 1000000
-bench: ## compare with other ways to do the same and write docs/performance.md, in about 40 minutes
+bench: ## compare with other ways to do the same and write docs/performance.md, in about 25 minutes
 	go run -C bench . -write
 sizing: ## measure how much the calls write and how large the tables become, and write docs/sizing.md, in 10 minutes
 	go run -C bench ./sizing -write ../docs/sizing.md $(SIZINGFLAGS)

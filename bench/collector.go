@@ -59,7 +59,7 @@ func collectBeside(ctx context.Context, server *dataset.Server, data dataset.Dat
 	defer pool.Close()
 
 	l := workload.Load{Work: subject.IntrospectHit, Data: data, Conns: introspecting, Ops: warm + 1000}
-	if _, _, err := measure.Session(ctx, session, l, warm, 100*time.Millisecond); err != nil {
+	if _, _, err := measure.Session(ctx, session, l, warm, 100*time.Millisecond, nil); err != nil {
 		return c, err
 	}
 	l = workload.Load{Work: subject.IntrospectHit, Data: data, Conns: 1, Run: 1, Ops: max(1, int64(o.Rate*(o.Quiet.Seconds()+30)))}

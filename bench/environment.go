@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
@@ -43,26 +44,28 @@ func field(path, name string) string {
 	return ""
 }
 
-// legend says what the subjects are.
-func legend(names []string) []report.Subject {
-	var all []report.Subject
-	for _, name := range subjectNames {
-		if !slices.Contains(names, name) {
+// legend says what those of all are that are named.
+func legend(all []subject.Subject, names []string) (legend []report.Subject) {
+	for _, s := range all {
+		if !slices.Contains(names, s.Name()) {
 			continue
 		}
-		r := report.Subject{Name: name, Describe: "the same SQL in pgbench, with prepared statements: C on libpq, which looks at no answer"}
-		if s := find(name); s != nil {
-			r.Describe = s.Describe()
-			for _, w := range subject.Works {
-				if race := s.Race(w); race != "" && s.Supports(w) {
-					if r.Races == nil {
-						r.Races = map[subject.Work]string{}
-					}
-					r.Races[w] = race
-				}
+		r := report.Subject{Name: s.Name(), Describe: s.Describe(), Races: map[subject.Work]string{}}
+		for _, w := range subject.Works {
+			if race := s.Race(w); race != "" {
+				r.Races[w] = race
 			}
 		}
-		all = append(all, r)
+		legend = append(legend, r)
 	}
-	return all
+	return legend
+}
+
+// commit is what is checked out, and whether it was changed. It is empty outside of a repository.
+func commit(ctx context.Context) string {
+	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--exclude=*").Output()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(out))
 }

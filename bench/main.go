@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -49,7 +48,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		Sizes:      []int64{10_000, 1_000_000, 10_000_000},
 		Conns:      []int{1, 16, 64},
 		Works:      subject.Works,
-		Subjects:   subjectNames,
+		Subjects:   subjectNames(),
 		Delays:     []time.Duration{0, 500 * time.Microsecond, 2 * time.Millisecond},
 		Rate:       1000,
 		Quiet:      6 * time.Second,
@@ -83,8 +82,8 @@ Results are printed group by group; with -write they become docs/performance.md.
 	})
 	list(f, "works", "works", &s.Works, func(v string) (subject.Work, error) { return known(subject.Work(v), subject.Works) })
 	list(f, "subjects", "subjects; how many operations the others do is found out with store", &s.Subjects,
-		func(v string) (string, error) { return known(v, subjectNames) })
-	list(f, "delays", "what a network adds to a round trip; 0 is without one, through the Unix socket", &s.Delays, func(v string) (time.Duration, error) {
+		func(v string) (string, error) { return known(v, subjectNames()) })
+	list(f, "delays", "what a network adds to a round trip; 0 is without one, through the Unix socket where there is one", &s.Delays, func(v string) (time.Duration, error) {
 		if v == "0" {
 			return 0, nil
 		}
@@ -95,10 +94,11 @@ Results are printed group by group; with -write they become docs/performance.md.
 		return d, err
 	})
 	f.IntVar(&s.Rounds, "rounds", 5, "measurements of each cell; those that nothing is compared by have three at most")
-	f.IntVar(&s.TargetRounds, "target-rounds", 15, "measurements of introspect-hit and rotate at 16 connections and the middle size")
-	f.DurationVar(&s.Duration, "duration", time.Second, "how long a measurement of store takes; others do as many operations, or as many as they can in that time")
+	f.IntVar(&s.TargetRounds, "target-rounds", 9, "measurements of introspect-hit and rotate at 16 connections and the middle size")
+	f.DurationVar(&s.Duration, "duration", 700*time.Millisecond, "how long a measurement of store takes; others do as many operations, or as many as they can in that time")
+	f.BoolVar(&s.Settings, "settings", true, "measure the settings of package db, too")
 	f.Int64Var(&s.CostOps, "cost-ops", 200, "operations over which to count statements, round trips, WAL and buffers; 0 counts none")
-	f.IntVar(&s.CollectorRounds, "collector-rounds", 3, "measurements of the collector, each on a fresh copy of the data; 0 leaves it out")
+	f.IntVar(&s.CollectorRounds, "collector-rounds", 2, "measurements of the collector, each on a fresh copy of the data; 0 leaves it out")
 	f.StringVar(&s.results, "results", "", "file for the results as JSON (with -write and -only-report performance/results.json in the folder of -docs, else none)")
 	f.StringVar(&s.docs, "docs", filepath.Join("..", "docs"), "folder of performance.md and performance/")
 	f.BoolVar(&s.write, "write", false, "write the page and the plots")
@@ -162,27 +162,18 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		return write(s.docs, results)
 	}
 	began := time.Now()
-	logf := func(format string, args ...any) {
-		fmt.Fprintf(stderr, "%s  %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
-	}
-	server, err := dataset.StartServer(ctx, logf)
+	server, err := dataset.StartServer(ctx, report.Logf)
 	if err != nil {
 		return err
 	}
-	d := &driver{Options: s.Options, server: server, out: stdout, logf: logf, results: &report.Results{Command: how(args)}}
+	d := &driver{Options: s.Options, server: server, out: stdout, logf: report.Logf, results: &report.Results{Command: how(args)}}
 	if err := d.measure(ctx); err != nil {
 		if ctx.Err() != nil {
 			err = errors.New("interrupted")
 		}
-		if len(d.results.Cells) > 0 {
-			path := filepath.Join(os.TempDir(), "oauthdb-bench-unfinished.json")
-			if saved := d.results.Save(path); saved == nil {
-				err = fmt.Errorf("%w; what was measured until then is in %s", err, path)
-			}
-		}
 		return err
 	}
-	logf("done in %v", time.Since(began).Round(time.Second))
+	report.Logf("done in %v", time.Since(began).Round(time.Second))
 	if s.results != "" {
 		if err := os.MkdirAll(filepath.Dir(s.results), 0o755); err != nil {
 			return err
@@ -205,23 +196,10 @@ func how(args []string) string {
 	return strings.TrimSpace("go run -C bench . " + strings.Join(args, " "))
 }
 
-// emptyPage is the page until somebody writes more around what is measured.
-const emptyPage = `# Performance
-
-<!-- begin measured -->
-<!-- end measured -->
-`
-
 // write writes the page and the plots.
 func write(docs string, r *report.Results) error {
-	page := filepath.Join(docs, "performance.md")
-	if _, err := os.Stat(page); errors.Is(err, fs.ErrNotExist) {
-		if err := os.WriteFile(page, []byte(emptyPage), 0o644); err != nil {
-			return err
-		}
-	}
-	if err := report.WritePage(page, r); err != nil {
+	if err := r.WritePage(filepath.Join(docs, "performance.md")); err != nil {
 		return err
 	}
-	return report.WritePlots(filepath.Join(docs, "performance"), r)
+	return r.WritePlots(filepath.Join(docs, "performance"))
 }

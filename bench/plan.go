@@ -13,7 +13,8 @@ type Options struct {
 	Conns    []int
 	Works    []subject.Work
 	Subjects []string
-	Delays   []time.Duration // of the network; 0 is without a relay
+	Delays   []time.Duration // of the network; 0 is without a proxy
+	Settings bool            // of package db, too
 
 	Rounds       int
 	TargetRounds int           // of introspection and rotation at the main number of connections, which aims are set for
@@ -31,42 +32,50 @@ type Options struct {
 }
 
 const (
-	pgbench = "pgbench" // the subject that is no subject.Subject
-
-	warm          = 6  // operations of each connection before the clock starts
-	leastOps      = 20 // of each connection thereafter
-	mainConns     = 16 // where all subjects are compared
-	fewRounds     = 3  // of what is measured for the record
-	largerThan    = 1_000_000
+	warm          = 6       // operations of each connection before the clock starts
+	leastOps      = 20      // of each connection thereafter
+	mainConns     = 16      // where all subjects are compared
+	fewRounds     = 3       // of what is measured for the record
 	tidiedOftenTo = 100_000 // access tokens: up to that, what a few rounds leave behind is as much as the data
 )
 
-// subjects are what is compared, in the order of the legend, but for pgbench, which comes after the first two.
+// subjects are what is compared, in the order of the legend.
 func subjects() []subject.Subject {
-	return []subject.Subject{
-		subject.NewStore(), subject.NewPgx(), subject.NewTransaction(false), subject.NewTransaction(true), subject.NewGORM(),
-		subject.NewGoOAuth2(),
-	}
+	return []subject.Subject{subject.NewStore(), subject.NewRowless(), subject.NewEvents(), subject.NewTransaction(), subject.NewGoOAuth2()}
 }
 
-// subjectNames is all of them.
-var subjectNames = []string{"store", "pgx", pgbench, "tx", "tx-lock", "gorm", "go-oauth2"}
+// variants are settings of package db that are compared: how pgx asks, with a connection for each worker, and how many connections many workers share.
+// Its defaults are cache_statement, and twice as many connections as there are processors.
+func variants() (modes, pools []subject.Subject) {
+	for _, mode := range []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"} {
+		modes = append(modes, subject.Variant{Title: "mode " + mode, What: "`" + mode + "`", Params: "&default_query_exec_mode=" + mode})
+	}
+	for _, n := range []int{2, 4, 8, 16, 64} {
+		pools = append(pools, subject.Variant{Title: "pool of " + plural(n, "connection"), What: plural(n, "connection"), Conns: n})
+	}
+	return modes, pools
+}
 
-// ways are those of the subjects that do the same SQL as store.
-var ways = []string{"store", "pgx", pgbench}
+// sharing is how many workers share a pool.
+const sharing = 64
 
-// compared are the works that are measured in every way.
-var compared = []subject.Work{subject.IntrospectHit, subject.Redeem, subject.Rotate}
+func names(all []subject.Subject) (names []string) {
+	for _, s := range all {
+		names = append(names, s.Name())
+	}
+	return names
+}
 
-// aimed are the works whose throughput is aimed at.
-var aimed = []subject.Work{subject.IntrospectHit, subject.Rotate}
+// subjectNames is all of those that are compared.
+func subjectNames() []string { return names(subjects()) }
+
+// compared are the works that have aims.
+var compared = []subject.Work{subject.IntrospectHit, subject.Rotate}
 
 func find(name string) subject.Subject {
-	all := subjects()
-	if i := slices.IndexFunc(all, func(s subject.Subject) bool { return s.Name() == name }); i >= 0 {
-		return all[i]
-	}
-	return nil
+	modes, pools := variants()
+	all := slices.Concat(subjects(), modes, pools)
+	return all[slices.IndexFunc(all, func(s subject.Subject) bool { return s.Name() == name })]
 }
 
 // cell is one subject doing one work under one condition.
@@ -108,77 +117,62 @@ func (o Options) most() int {
 	return slices.Max(o.Conns)
 }
 
-// subjectsOf are those that a work is measured with under a condition, in order.
-func (o Options) subjectsOf(w subject.Work, size int64, conns int, delay time.Duration) []string {
-	every := slices.Contains(compared, w)
-	wanted := func(name string) bool {
-		switch {
-		case delay > 0:
-			return every && size == o.middle() && (conns == 1 || conns == o.most())
-		case size > largerThan && size != o.middle(): // each round there takes long to prepare
-			return every && slices.Contains(ways, name) || name == "store" && conns == 1
-		case name == "store":
-			return true
-		case slices.Contains(ways, name):
-			return every || conns == 1 || conns == o.most() || size == o.middle()
-		default:
-			return size == o.middle() && (conns == o.most() || conns == 1 && every)
-		}
-	}
-	var names []string
-	for _, name := range subjectNames {
-		s := find(name)
-		if slices.Contains(o.Subjects, name) && wanted(name) && (s == nil || s.Supports(w)) {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// plan is what is to be measured, in order. What one connection does is measured with all sizes in each round, as the sizes are
-// compared by that.
+// plan is what is to be measured, in order: all subjects with one connection and with most, without a network and with one; store with
+// each number of connections, and with one at each size, in one group, as the sizes are compared.
 func (o Options) plan() []stage {
 	var stages []stage
+	at := o.middle()
 	for _, w := range o.Works {
 		st := stage{work: w}
-		for _, delay := range o.Delays {
-			for _, conns := range o.Conns {
-				var sizes []group
-				for _, size := range o.Sizes {
-					g := group{rounds: o.Rounds}
-					if (conns != 1 && (size != o.middle() || conns != o.most())) || delay > 0 && (w != subject.Rotate || conns == 1) {
-						g.rounds = min(g.rounds, fewRounds)
-					}
-					if slices.Contains(aimed, w) && size == o.middle() && conns == o.most() && delay == 0 {
-						g.rounds = max(g.rounds, o.TargetRounds)
-					}
-					for _, name := range o.subjectsOf(w, size, conns, delay) {
-						g.cells = append(g.cells, cell{w, name, size, conns, delay})
-					}
-					if len(g.cells) > 0 {
-						sizes = append(sizes, g)
-					}
-				}
-				if conns == 1 && len(sizes) > 1 {
-					together := group{}
-					for _, g := range sizes {
-						together.cells = append(together.cells, g.cells...)
-						together.rounds = max(together.rounds, g.rounds)
-					}
-					sizes = []group{together}
-				}
-				st.groups = append(st.groups, sizes...)
+		var able []string
+		for _, s := range subjects() {
+			if slices.Contains(o.Subjects, s.Name()) && s.Supports(w) {
+				able = append(able, s.Name())
 			}
+		}
+		add := func(names []string, conns int, delay time.Duration, rounds int) *group {
+			g := group{rounds: rounds}
+			for _, name := range names {
+				g.cells = append(g.cells, cell{w, name, at, conns, delay})
+			}
+			st.groups = append(st.groups, g)
+			return &st.groups[len(st.groups)-1]
+		}
+		aimed := slices.Contains(compared, w)
+		for _, conns := range o.Conns {
+			switch {
+			case conns == 1:
+				g := add(able, conns, 0, o.Rounds)
+				for _, size := range o.Sizes {
+					if size != at && slices.Contains(able, "store") {
+						g.cells = append(g.cells, cell{w, "store", size, conns, 0})
+					}
+				}
+			case conns == o.most() && aimed:
+				add(able, conns, 0, max(o.Rounds, o.TargetRounds))
+			case conns == o.most():
+				add(able, conns, 0, o.Rounds)
+			case slices.Contains(able, "store"):
+				add([]string{"store"}, conns, 0, min(o.Rounds, fewRounds))
+			}
+			for _, delay := range o.Delays {
+				if delay > 0 && aimed && (conns == 1 || conns == o.most()) {
+					without := slices.DeleteFunc(slices.Clone(able), func(name string) bool { return name == "store, events" })
+					add(without, conns, delay, min(o.Rounds, fewRounds))
+				}
+			}
+		}
+		if o.Settings && aimed {
+			modes, pools := variants()
+			add(names(modes), o.most(), 0, min(o.Rounds, fewRounds))
+			add(names(pools), sharing, 0, min(o.Rounds, fewRounds))
 		}
 		if o.CostOps > 0 {
-			for _, size := range slices.Compact([]int64{slices.Min(o.Sizes), o.middle()}) {
-				for _, name := range subjectNames {
-					if s := find(name); s != nil && slices.Contains(o.Subjects, name) && s.Supports(w) {
-						st.costs = append(st.costs, cell{work: w, subject: name, size: size, conns: 1})
-					}
-				}
+			for _, name := range able {
+				st.costs = append(st.costs, cell{work: w, subject: name, size: at, conns: 1})
 			}
 		}
+		st.groups = slices.DeleteFunc(st.groups, func(g group) bool { return len(g.cells) == 0 })
 		stages = append(stages, st)
 	}
 	return stages

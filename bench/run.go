@@ -10,9 +10,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/oauthdb/oauthdb/bench/cpu"
 	"github.com/oauthdb/oauthdb/bench/dataset"
 	"github.com/oauthdb/oauthdb/bench/measure"
-	"github.com/oauthdb/oauthdb/bench/relay"
+	"github.com/oauthdb/oauthdb/bench/network"
 	"github.com/oauthdb/oauthdb/bench/report"
 	"github.com/oauthdb/oauthdb/bench/subject"
 	"github.com/oauthdb/oauthdb/bench/workload"
@@ -26,12 +27,12 @@ type driver struct {
 	logf    func(string, ...any)
 	results *report.Results
 
-	lock   *pgx.Conn
-	data   map[int64]dataset.Data // to work on
-	kept   map[int64]dataset.Data // as loaded; the same for large ones, which are put in order after use
-	conns  map[int64]*pgx.Conn    // to data, for looking
-	relays map[time.Duration]*relay.Relay
-	run    int64 // number of the last run
+	lock    *pgx.Conn
+	data    map[int64]dataset.Data // to work on
+	kept    map[int64]dataset.Data // as loaded; the same for large ones, which are put in order after use
+	conns   map[int64]*pgx.Conn    // to data, for looking
+	proxies map[time.Duration]*network.Proxy
+	run     int64 // number of the last run
 
 	began       time.Time
 	done, total float64 // as in work
@@ -103,7 +104,7 @@ func exclusive(ctx context.Context, server *dataset.Server, label string, wait b
 
 func (d *driver) prepare(ctx context.Context) (err error) {
 	d.data, d.kept, d.conns = map[int64]dataset.Data{}, map[int64]dataset.Data{}, map[int64]*pgx.Conn{}
-	d.relays = map[time.Duration]*relay.Relay{}
+	d.proxies = map[time.Duration]*network.Proxy{}
 	if d.lock, err = exclusive(ctx, d.server, d.Label, d.Label != ""); err != nil {
 		return err
 	}
@@ -121,7 +122,11 @@ func (d *driver) prepare(ctx context.Context) (err error) {
 	if d.results.Environment, err = environment(ctx, d.server); err != nil {
 		return err
 	}
-	d.results.Subjects = legend(d.Subjects)
+	d.results.Commit, d.results.Subjects = commit(ctx), legend(subjects(), d.Subjects)
+	if modes, pools := variants(); d.Settings {
+		all := slices.Concat(modes, pools)
+		d.results.Settings = legend(all, names(all))
+	}
 	for _, size := range d.Sizes {
 		kept, err := d.server.Prepare(ctx, size, d.logf)
 		if err != nil {
@@ -155,15 +160,15 @@ func (d *driver) prepare(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	delays := slices.Clone(d.Delays)
-	if d.CostOps > 0 {
-		delays = append(delays, 0) // to count round trips
-	}
-	for _, delay := range delays {
-		if d.relays[delay] == nil {
-			if d.relays[delay], err = relay.Start(ctx, d.server.Network, d.server.Address, delay); err != nil {
-				return err
-			}
+	for _, delay := range append([]time.Duration{0}, d.Delays...) { // 0 to count round trips
+		if d.proxies[delay] != nil {
+			continue
+		}
+		if d.proxies[delay], err = network.Start(d.server.HostPort, delay); err != nil {
+			return err
+		}
+		if err := d.proxy(ctx, delay); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -172,8 +177,8 @@ func (d *driver) prepare(ctx context.Context) (err error) {
 // close leaves the databases as they were.
 func (d *driver) close(ctx context.Context) error {
 	var errs []error
-	for _, r := range d.relays {
-		errs = append(errs, r.Close())
+	for _, p := range d.proxies {
+		p.Close()
 	}
 	for _, conn := range d.conns {
 		errs = append(errs, conn.Close(ctx))
@@ -197,6 +202,34 @@ func (d *driver) close(ctx context.Context) error {
 		errs = append(errs, d.lock.Close(ctx))
 	}
 	return errors.Join(errs...)
+}
+
+// proxy takes what a proxy really adds to a round trip.
+func (d *driver) proxy(ctx context.Context, delay time.Duration) error {
+	p50 := func(url string) (time.Duration, error) {
+		conn, err := pgx.Connect(ctx, url)
+		if err != nil {
+			return 0, err
+		}
+		defer conn.Close(context.WithoutCancel(ctx))
+		took := make([]time.Duration, 301)
+		for i := range took {
+			began := time.Now()
+			if _, err := conn.Exec(ctx, "SELECT 1"); err != nil {
+				return 0, err
+			}
+			took[i] = time.Since(began)
+		}
+		slices.Sort(took)
+		return took[len(took)/2], nil
+	}
+	direct, err := p50(d.server.URL("postgres"))
+	if err != nil {
+		return err
+	}
+	via, err := p50(d.server.Via(d.proxies[delay].Addr(), "postgres"))
+	d.results.Proxies = append(d.results.Proxies, report.Proxy{Asked: delay, Added: via - direct})
+	return err
 }
 
 // tables takes the sizes of the tables, before anything is done to them.
@@ -298,7 +331,7 @@ func (d *driver) group(ctx context.Context, g group) error {
 		for _, i := range turn(order, round) {
 			c := g.cells[i]
 			limit := time.Minute // for what may be somewhat slower than store
-			if !slices.Contains(ways, c.subject) {
+			if _, own := find(c.subject).(subject.Variant); !own {
 				limit = d.Duration // for what may be slower by any factor
 			}
 			r, err := d.round(ctx, c, ops[condition{c.size, c.conns, c.delay}], limit)
@@ -307,7 +340,7 @@ func (d *driver) group(ctx context.Context, g group) error {
 			}
 			r.Number = round + 1
 			if c.delay > 0 {
-				r.Allocs, r.Bytes = 0, 0 // the relay's are in them
+				r.Allocs, r.Bytes = 0, 0 // the proxy's are in them
 			}
 			measured[i].Rounds = append(measured[i].Rounds, r)
 		}
@@ -348,7 +381,8 @@ func (d *driver) load(ctx context.Context, c cell, ops int64) (workload.Load, er
 	if !workload.Plants(c.work) {
 		return l, nil
 	}
-	return l, d.server.Plant(ctx, l.Data, l.Seed(c.subject == "go-oauth2"))
+	count, state := l.Planted()
+	return l, d.server.Plant(ctx, l.Data, l.Run, count, state, c.subject == "go-oauth2")
 }
 
 // verify checks what a run has left.
@@ -381,19 +415,18 @@ func (d *driver) once(ctx context.Context, c cell, ops int64, limit time.Duratio
 	}
 	url := d.server.URL(l.Data.Database)
 	if c.delay > 0 {
-		url = d.server.Via(d.relays[c.delay].Addr(), l.Data.Database)
+		url = d.server.Via(d.proxies[c.delay].Addr(), l.Data.Database)
 	}
-	var r report.Round
-	var done int64
-	if c.subject == pgbench {
-		r, done, err = measure.PgBench(ctx, d.server.PgBench, url, l, warm)
-	} else {
-		var s subject.Session
-		if s, err = find(c.subject).Open(ctx, url, c.conns); err == nil {
-			r, done, err = measure.Session(ctx, s, l, warm, limit)
-			s.Close()
-		}
+	s, err := find(c.subject).Open(ctx, url, c.conns)
+	if err != nil {
+		return report.Round{}, err
 	}
+	defer s.Close()
+	backends, err := cpu.Backends(ctx, d.conns[c.size])
+	if err != nil {
+		return report.Round{}, err
+	}
+	r, done, err := measure.Session(ctx, s, l, warm, limit, func() time.Duration { return cpu.OfAll(backends) })
 	if err != nil {
 		return r, fmt.Errorf("measure %s with %d access tokens: %w", c.subject, c.size, err)
 	}
@@ -406,13 +439,11 @@ func (d *driver) cost(ctx context.Context, c cell) error {
 	if err != nil {
 		return err
 	}
-	via := d.relays[0]
-	s, err := find(c.subject).Open(ctx, d.server.Via(via.Addr(), l.Data.Database), 1)
+	s, err := find(c.subject).Open(ctx, d.server.Via(d.proxies[0].Addr(), l.Data.Database), 1)
 	if err != nil {
 		return err
 	}
-	cost, done, err := measure.Costs(ctx, d.conns[c.size], via.RoundTrips, s, l, warm)
-	s.Close()
+	cost, done, err := measure.Costs(ctx, d.conns[c.size], s, l, warm)
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.subject, err)
 	}
@@ -438,8 +469,8 @@ func (d *driver) print(cells []report.Cell) {
 		if a := c.Rounds[0].Allocs; a > 0 {
 			allocs = fmt.Sprintf("%5.0f allocs", a)
 		}
-		fmt.Fprintf(d.out, "  %-10s %8.0f/s  x %.2f   p50 %-9v p99 %-9v %s\n", c.Subject, c.PerSecond().Median, report.Ratio(&c, base).Median,
-			time.Duration(c.P50().Median).Round(time.Microsecond), time.Duration(c.P99().Median).Round(time.Microsecond), allocs)
+		fmt.Fprintf(d.out, "  %-26s %8.0f/s  x %.2f   p50 %-9v p99 %-9v CPU %-9v %s\n", c.Subject, c.PerSecond().Median, report.Ratio(&c, base).Median,
+			time.Duration(c.P50().Median).Round(time.Microsecond), time.Duration(c.P99().Median).Round(time.Microsecond), c.Rounds[0].DatabaseCPU, allocs)
 	}
 }
 

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -19,12 +17,9 @@ import (
 // Server is the PostgreSQL that everything is measured on.
 type Server struct {
 	Transport string // "Unix socket", or "TCP" for a server of the caller's own
-	Network   string // "unix" or "tcp"
-	Address   string // of the socket or host:port, for a relay
-	PgBench   string // the program
+	HostPort  string // for a proxy
 
-	base    url.URL // of the database postgres, by way of Transport
-	cluster *devdb.Cluster
+	base url.URL // of the database postgres, by way of Transport
 }
 
 // StartServer starts the cluster that is kept for benchmarks, or takes the server that DATABASE_URL names, which should then be
@@ -39,28 +34,19 @@ func StartServer(ctx context.Context, logf func(string, ...any)) (*Server, error
 
 // ServerOf is the server of a cluster that is running.
 func ServerOf(c *devdb.Cluster) (*Server, error) {
-	s := &Server{cluster: c}
+	s := &Server{}
 	u, err := url.Parse(c.URL)
 	if err != nil {
 		return nil, errors.New("DATABASE_URL has to be of the form postgres://user:password@host:port/database")
 	}
-	s.base = *u
+	s.base, s.Transport, s.HostPort = *u, "TCP", u.Host
 	if c.SocketDir != "" {
-		s.Transport, s.Network = "Unix socket", "unix"
-		s.Address = filepath.Join(c.SocketDir, ".s.PGSQL."+strconv.Itoa(c.Port))
+		s.Transport = "Unix socket"
 		s.base.Host = ""
 		q := s.base.Query()
 		q.Set("host", c.SocketDir)
 		q.Set("port", strconv.Itoa(c.Port))
 		s.base.RawQuery = q.Encode()
-	} else {
-		s.Transport, s.Network, s.Address = "TCP", "tcp", u.Host
-	}
-	s.PgBench = filepath.Join(c.BinDir, "pgbench")
-	if _, err := exec.LookPath(s.PgBench); err != nil {
-		if s.PgBench, err = exec.LookPath("pgbench"); err != nil {
-			return nil, fmt.Errorf("pgbench is part of what is measured: %w", err)
-		}
 	}
 	return s, nil
 }
@@ -72,10 +58,10 @@ func (s *Server) URL(database string) string {
 	return u.String()
 }
 
-// Via is the address of a database by way of a relay at host:port.
-func (s *Server) Via(relay, database string) string {
+// Via is the address of a database by way of a proxy at host:port.
+func (s *Server) Via(proxy, database string) string {
 	u := s.base
-	u.Host, u.Path = relay, "/"+database
+	u.Host, u.Path = proxy, "/"+database
 	u.RawQuery = "sslmode=disable"
 	return u.String()
 }

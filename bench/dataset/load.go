@@ -1,17 +1,14 @@
 package dataset
 
 import (
-	"bufio"
 	"context"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"strings"
-	"sync"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -38,11 +35,8 @@ func Of(accessTokens int64) Data {
 	return d
 }
 
-// ExpiredEvery is which families, of as many, is expired with all its tokens.
+// ExpiredEvery is which families of the data, of as many, is expired with all its tokens: the last of them.
 const ExpiredEvery = 5
-
-// Expired reports whether a family is.
-func Expired(family int64) bool { return family%ExpiredEvery == ExpiredEvery-1 }
 
 // ClientOf is the number of the client of a family. The first has half of all: in most deployments one client has most users.
 func (d Data) ClientOf(family int64) int64 {
@@ -55,17 +49,8 @@ func (d Data) ClientOf(family int64) int64 {
 // UserOf is the number of the user of a family, and of the user's session.
 func (d Data) UserOf(family int64) int64 { return family % d.Users }
 
-// Kinds of digests.
-const (
-	KindAccess  = "a" // by the number of the access token
-	KindRefresh = "r" // by the number of the refresh token: 2 x family is spent, 2 x family + 1 its successor
-	KindCode    = "c" // by family
-	KindSession = "s" // by user
-	KindSecret  = "k" // by client
-)
-
 // version is part of the name of a database, like the migrations: increase it when what is loaded changes.
-const version = "2"
+const version = "3"
 
 // Prepare makes the database with the data unless it is there from an earlier run, and drops those of earlier migrations.
 func (s *Server) Prepare(ctx context.Context, accessTokens int64, logf func(string, ...any)) (Data, error) {
@@ -102,20 +87,15 @@ func (s *Server) Prepare(ctx context.Context, accessTokens int64, logf func(stri
 		if name == d.Database {
 			return d, nil
 		}
-		if _, err := admin.Exec(ctx, "DROP DATABASE "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)"); err != nil {
+		if err := s.Drop(ctx, name); err != nil {
 			return d, err
 		}
 	}
 	logf("loading %d access tokens with what belongs to them", accessTokens)
 	began := time.Now()
 	loading := "loading_" + d.Database
-	for _, statement := range []string{
-		"DROP DATABASE IF EXISTS " + pgx.Identifier{loading}.Sanitize() + " WITH (FORCE)",
-		"CREATE DATABASE " + pgx.Identifier{loading}.Sanitize(),
-	} {
-		if _, err := admin.Exec(ctx, statement); err != nil {
-			return d, err
-		}
+	if err := s.Create(ctx, loading); err != nil {
+		return d, err
 	}
 	if err := s.load(ctx, loading, d); err != nil {
 		return d, fmt.Errorf("load %s: %w", d.Database, err)
@@ -128,202 +108,251 @@ func (s *Server) Prepare(ctx context.Context, accessTokens int64, logf func(stri
 	return d, nil
 }
 
+// Create makes a database with the migrations, in the place of one of the same name.
+func (s *Server) Create(ctx context.Context, name string) error {
+	if err := s.Drop(ctx, name); err != nil {
+		return err
+	}
+	if err := s.exec(ctx, "postgres", "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()); err != nil {
+		return err
+	}
+	handle, err := sql.Open("pgx", s.URL(name))
+	if err != nil {
+		return err
+	}
+	_, err = migrations.Up(ctx, handle, migrations.Options{})
+	return errors.Join(err, handle.Close())
+}
+
 // Clone makes a copy of the data for a run that deletes more than it can put back. The caller drops it.
 func (s *Server) Clone(ctx context.Context, d Data, name string) (Data, error) {
-	admin, err := s.Connect(ctx, "postgres")
-	if err != nil {
-		return d, err
-	}
-	defer admin.Close(ctx)
 	if err := s.Drop(ctx, name); err != nil {
 		return d, err
 	}
-	_, err = admin.Exec(ctx, fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s", pgx.Identifier{name}.Sanitize(), pgx.Identifier{d.Database}.Sanitize()))
+	err := s.exec(ctx, "postgres", fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s", pgx.Identifier{name}.Sanitize(), pgx.Identifier{d.Database}.Sanitize()))
 	d.Database = name
 	return d, err
 }
 
 // Drop drops a database if it is there.
 func (s *Server) Drop(ctx context.Context, name string) error {
-	admin, err := s.Connect(ctx, "postgres")
-	if err != nil {
-		return err
-	}
-	defer admin.Close(ctx)
-	_, err = admin.Exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)")
-	return err
+	return s.exec(ctx, "postgres", "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)")
 }
 
-func (s *Server) load(ctx context.Context, database string, d Data) error {
-	admin, err := sql.Open("pgx", s.URL(database))
-	if err != nil {
-		return err
-	}
-	_, err = migrations.Up(ctx, admin, migrations.Options{})
-	if err := errors.Join(err, admin.Close()); err != nil {
-		return err
-	}
-	conn, err := s.Connect(ctx, database)
-	if err != nil {
-		return err
-	}
-	defer conn.Close(ctx)
-	if _, err := conn.Exec(ctx, PeerTable+"CREATE EXTENSION pg_stat_statements; CREATE EXTENSION pg_prewarm;"); err != nil {
-		return err
-	}
-	restore, err := strip(ctx, conn)
-	if err != nil {
-		return err
-	}
-
-	now := time.Now()
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(2)
-	for _, t := range d.tables(now) {
-		g.Go(func() error { return s.copyTable(gctx, database, t) })
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	for _, step := range restore { // of a step in any order
-		var next sync.Mutex
-		g, gctx := errgroup.WithContext(ctx)
-		for range 2 {
-			g.Go(func() error {
-				conn, err := s.Connect(gctx, database)
-				if err != nil {
-					return err
-				}
-				defer conn.Close(context.WithoutCancel(gctx))
-				for {
-					next.Lock()
-					if len(step) == 0 {
-						next.Unlock()
-						return nil
-					}
-					statement := step[0]
-					step = step[1:]
-					next.Unlock()
-					if _, err := conn.Exec(gctx, statement); err != nil {
-						return fmt.Errorf("%s: %w", statement, err)
-					}
-				}
-			})
-		}
-		if err := g.Wait(); err != nil {
-			return err
-		}
-	}
-	_, err = conn.Exec(ctx, "VACUUM (ANALYZE)")
-	if err == nil {
-		_, err = conn.Exec(ctx, "CHECKPOINT")
-	}
-	return err
-}
-
-// strip drops what would slow down the load, and returns what puts it back: steps, each in any order.
-func strip(ctx context.Context, conn *pgx.Conn) (restore [][]string, err error) {
-	for _, part := range []string{
-		// The rows are loaded as the triggers would make them.
-		`SELECT format('ALTER TABLE %s DISABLE TRIGGER %I', tgrelid::regclass, tgname),
-			format('ALTER TABLE %s ENABLE TRIGGER %I', tgrelid::regclass, tgname)
-		FROM pg_trigger WHERE NOT tgisinternal`,
-		`SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname),
-			format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
-		FROM pg_constraint WHERE contype = 'f' AND connamespace = 'public'::regnamespace`,
-		`SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname),
-			format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
-		FROM pg_constraint WHERE contype = 'c' AND conrelid <> 0 AND connamespace = 'public'::regnamespace`,
-		`SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname),
-			format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
-		FROM pg_constraint WHERE contype IN ('u', 'p') AND connamespace = 'public'::regnamespace
-		AND conrelid <> 'oauthdb_version'::regclass`,
-		`SELECT format('DROP INDEX %s', indexrelid::regclass), pg_get_indexdef(indexrelid)
-		FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
-		WHERE relnamespace = 'public'::regnamespace AND indrelid <> 'oauthdb_version'::regclass
-			AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)`,
-	} {
-		rows, err := conn.Query(ctx, part)
-		if err != nil {
-			return nil, err
-		}
-		var drops, adds []string
-		var drop, add string
-		if _, err := pgx.ForEachRow(rows, []any{&drop, &add}, func() error {
-			drops, adds = append(drops, drop), append(adds, add)
-			return nil
-		}); err != nil {
-			return nil, err
-		}
-		if len(drops) > 0 {
-			if _, err := conn.Exec(ctx, strings.Join(drops, ";")); err != nil {
-				return nil, err
-			}
-		}
-		restore = append([][]string{adds}, restore...)
-	}
-	// The order above is that of dropping; keys that others refer to come back before those, and checks in between lock the
-	// same tables, so two at a time is safe only within a step.
-	return restore, nil
-}
-
-// table is how to write one.
-type table struct {
-	name, columns string
-	rows          int64
-	row           func(b []byte, n int64) []byte // appends row n in COPY's text format
-}
-
-func (s *Server) copyTable(ctx context.Context, database string, t table) error {
+// exec executes statements on a connection of their own.
+func (s *Server) exec(ctx context.Context, database string, statements ...string) error {
 	conn, err := s.Connect(ctx, database)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	return copyRows(ctx, conn, t)
-}
-
-func copyRows(ctx context.Context, conn *pgx.Conn, t table) error {
-	r, w := io.Pipe()
-	go func() {
-		out := bufio.NewWriterSize(w, 1<<16)
-		var line []byte
-		for n := range t.rows {
-			line = t.row(line[:0], n)
-			if _, err := out.Write(line); err != nil {
-				return // the reader is gone
-			}
+	for _, statement := range statements {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return fmt.Errorf("%s: %w", statement, err)
 		}
-		w.CloseWithError(out.Flush())
-	}()
-	tag, err := conn.PgConn().CopyFrom(ctx, r, "COPY "+t.name+" ("+t.columns+") FROM STDIN")
-	r.Close()
-	if err != nil {
-		return fmt.Errorf("copy %s: %w", t.name, err)
-	}
-	if tag.RowsAffected() != t.rows {
-		return fmt.Errorf("copy %s: %d of %d rows", t.name, tag.RowsAffected(), t.rows)
 	}
 	return nil
+}
+
+// asIs keeps triggers and foreign keys from looking at rows that are as they would make and want them.
+const asIs = "SET session_replication_role = replica; SET synchronous_commit = off"
+
+func (s *Server) load(ctx context.Context, database string, d Data) error {
+	// Rows go into no index; each is built at the end.
+	err := s.exec(ctx, database, PeerTable, names, "CREATE EXTENSION pg_stat_statements; CREATE EXTENSION pg_prewarm", `
+		UPDATE pg_index AS i SET indisready = false
+		FROM pg_class AS c
+		WHERE c.oid = i.indrelid AND c.relnamespace = 'public'::regnamespace AND c.relname <> 'oauthdb_version'`)
+	if err != nil {
+		return err
+	}
+	families := func(text string) string { return d.families(0, d.Families, false) + text }
+	users := func(n int64, text string) string {
+		return fmt.Sprintf(text+" FROM generate_series(0::bigint, %d) AS n", n-1)
+	}
+	two := func(statements ...string) error {
+		g, gctx := errgroup.WithContext(ctx)
+		g.SetLimit(2)
+		for _, statement := range statements {
+			g.Go(func() error { return s.exec(gctx, database, asIs, statement) })
+		}
+		return g.Wait()
+	}
+	if err := two( // the largest first
+		families(accessTokens(4, 2)),
+		families(refreshTokens(2)),
+		families(authorizations(Rotated)),
+		families(peerTokens(false, 3, 1)),
+		families(`INSERT INTO session_client (session_id, client_id, user_id, sub, sid) SELECT DISTINCT session, client, "user", "user", session FROM f`),
+		users(d.Users, `INSERT INTO session (id, expires_at, token, user_id, ip_address, user_agent)
+			SELECT bench.id('ses_', n), now() + interval '1 year', bench.digest('s', n, 0), bench.id('usr_', n), '192.0.2.7',
+				'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0'`),
+		users(d.Users, `INSERT INTO "user" (id, name, email, email_verified) SELECT bench.id('usr_', n), 'User ' || n, 'user-' || n || '@bench.example', true`),
+		families(fmt.Sprintf(`INSERT INTO oauth_consent (id, client_id, user_id, scopes) SELECT bench.id('cns_', n), client, "user", scopes FROM f WHERE n < %d`, d.Users)),
+		users(d.Clients, `INSERT INTO oauth_client
+				(id, client_id, client_secret, name, uri, redirect_uris, scopes, grant_types, response_types, token_endpoint_auth_method, public)
+			SELECT bench.id('ocl_', n), bench.id('cli_', n), bench.digest('k', n, 0), 'Client ' || n, 'https://app.bench.example', '{`+RedirectURI+`}',
+				'{openid,profile,email,offline_access}', '{authorization_code,refresh_token}', '{code}', 'client_secret_basic', false`),
+		users(d.Clients, `INSERT INTO oauth2_client (id, secret, domain, data)
+			SELECT bench.id('cli_', n), bench.digest('k', n, 0), '`+RedirectURI+`', jsonb_build_object('ID', bench.id('cli_', n), 'Secret', bench.digest('k', n, 0),
+				'Domain', '`+RedirectURI+`', 'Public', false, 'UserID', '')`),
+	); err != nil {
+		return err
+	}
+	var tables []string
+	conn, err := s.Connect(ctx, database)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	rows, err := conn.Query(ctx, "SELECT format('REINDEX TABLE %s', oid::regclass) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY relpages DESC")
+	if err != nil {
+		return err
+	}
+	if tables, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
+		return err
+	}
+	if err := two(tables...); err != nil {
+		return err
+	}
+	return s.exec(ctx, database, "VACUUM (ANALYZE)", "CHECKPOINT")
+}
+
+// families begins a statement: f are the families of so many numbers, each in the session of its user or in one of its own. What is
+// live stays so for a year, so that a database is of use for that long.
+func (d Data) families(first, count int64, ownSession bool) string {
+	session, scopes := "bench.id('ses_', n %% %[1]d)", "{openid,profile,email,offline_access}"
+	if ownSession {
+		session, scopes = "bench.id('ses_', n)", "{openid,profile,email}"
+	}
+	at := "now() - interval '40 days'"
+	if first >= seedBase {
+		at = "now() - interval '1 minute'"
+	}
+	return fmt.Sprintf(`
+		WITH f AS (
+			SELECT n, bench.id('azn_', n) AS id, bench.id('cli_', CASE WHEN n %% 2 = 0 THEN 0 ELSE n %% %[2]d END) AS client,
+				bench.id('usr_', n %% %[1]d) AS "user", `+session+` AS session, '%[3]s'::text[] AS scopes, %[4]s AS began,
+				CASE WHEN n < %[5]d AND n %% %[6]d = %[6]d - 1 THEN now() - interval '30 days' ELSE now() + interval '1 year' END AS ends
+			FROM generate_series(%[7]d::bigint, %[8]d) AS n
+		)
+		`, d.Users, d.Clients, scopes, at, int64(seedBase), ExpiredEvery, first, first+count-1)
+}
+
+// State is where a family stands.
+type State int
+
+// The states.
+const (
+	WithCode     State = iota // approved, with a code that was not redeemed yet
+	WithRefresh               // with a refresh token that was not used yet, and its access token
+	Rotated                   // with a spent refresh token and its successor, and the access token of each
+	OwnedSession              // like WithRefresh, each with a session of its own, and without offline_access
+)
+
+func authorizations(state State) string {
+	redeemed := "NULL, began, bench.token_id('atk_', n, 0), ends"
+	if state == WithCode {
+		redeemed = "ends, NULL, NULL, NULL"
+	}
+	return `INSERT INTO oauth_authorization (id, client_id, status, redirect_uri, response_type, scopes, state, nonce, code_challenge, code_challenge_method,
+			user_id, session_id, granted_scopes, auth_time, amr, decided_at, bound, user_epoch, client_epoch, pair_epoch, code, code_expires_at,
+			expires_at, redeemed_at, redeemed_as, max_expires_at, created_at)
+		SELECT id, client, 'approved', '` + RedirectURI + `', 'code', scopes, 'af0ifjsldkj', 'n-0S6_WzA2Mj', '` + CodeChallenge + `', 'S256',
+			"user", session, scopes, began, '{pwd}', began, NOT 'offline_access' = ANY (scopes), 0, 0, 0, bench.digest('c', n, 0), ends,
+			` + redeemed + `, began
+		FROM f`
+}
+
+// refreshTokens are so many of each family, of which the last is current.
+func refreshTokens(each int) string {
+	return fmt.Sprintf(`INSERT INTO oauth_refresh_token (id, token, client_id, session_id, user_id, expires_at, scopes, authorization_id,
+			authorization_code_id, auth_time, created_at, revoked, successor, successor_id)
+		SELECT bench.token_id('rtk_', n, g), bench.digest('r', n, g), client, session, "user", ends, scopes, id, id, began, began,
+			CASE WHEN g < %[1]d THEN began END, CASE WHEN g < %[1]d THEN bench.digest('r', n, g + 1) END,
+			CASE WHEN g < %[1]d THEN bench.token_id('rtk_', n, g + 1) END
+		FROM f, generate_series(0::bigint, %[1]d) AS g`, each-1)
+}
+
+// accessTokens are so many of each family and of its refresh tokens.
+func accessTokens(each, refreshTokens int) string {
+	return fmt.Sprintf(`INSERT INTO oauth_access_token (id, token, client_id, session_id, user_id, refresh_id, expires_at, scopes, authorization_id,
+			authorization_code_id, created_at)
+		SELECT bench.token_id('atk_', n, g), bench.digest('a', n, g), client, session, "user", bench.token_id('rtk_', n, g * %d / %d), ends, scopes,
+			id, id, began
+		FROM f, generate_series(0::bigint, %d) AS g`, refreshTokens, each, each-1)
+}
+
+// peerTokens are rows of oauth2_token, with a code or with the tokens of the generations. go-oauth2 takes an access token for expired as
+// soon as the refresh token beside it is.
+func peerTokens(code bool, access, refresh int) string {
+	const zero = "'0001-01-01T00:00:00Z'"
+	values := fmt.Sprintf("'' AS code, bench.digest('a', n, %d) AS access, bench.digest('r', n, %d) AS refresh", access, refresh)
+	coded, granted, challenge := zero, "began", ""
+	if code {
+		values = "bench.digest('c', n, 0) AS code, '' AS access, '' AS refresh"
+		coded, granted, challenge = granted, coded, CodeChallenge
+	}
+	return fmt.Sprintf(`INSERT INTO oauth2_token (created_at, expires_at, code, access, refresh, data)
+		SELECT created_at, ends, code, access, refresh, jsonb_build_object('ClientID', client, 'UserID', "user", 'RedirectURI', '%s',
+			'Scope', array_to_string(scopes, ' '), 'Code', code, 'CodeChallenge', '%s', 'CodeChallengeMethod', 'S256',
+			'CodeCreateAt', %s, 'CodeExpiresIn', lifetime, 'Access', access, 'AccessCreateAt', %s, 'AccessExpiresIn', lifetime,
+			'Refresh', refresh, 'RefreshCreateAt', %[4]s, 'RefreshExpiresIn', lifetime, 'Extension', '{}'::jsonb)
+		FROM (
+			SELECT client, "user", scopes, f.began AS created_at, ends, to_char(f.began AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS began,
+				(extract(epoch FROM ends - f.began) * 1e9)::bigint AS lifetime, `+values+`
+			FROM f
+		) AS t`, RedirectURI, challenge, coded, granted)
+}
+
+// Plant writes families of a state for a run, in the tables of this project or in that of go-oauth2.
+func (s *Server) Plant(ctx context.Context, d Data, run, count int64, state State, peer bool) error {
+	families := d.families(First(run), count, state == OwnedSession)
+	var all []string
+	switch {
+	case peer:
+		all = []string{peerTokens(state == WithCode, 0, 0)}
+	case state == WithCode:
+		all = []string{authorizations(state)}
+	case state == Rotated:
+		all = []string{authorizations(state), refreshTokens(2), accessTokens(2, 2)}
+	default:
+		all = []string{authorizations(state), refreshTokens(1), accessTokens(1, 1)}
+	}
+	if state == OwnedSession && !peer {
+		all = append(all, `INSERT INTO session (id, expires_at, token, user_id) SELECT session, ends, bench.digest('s', n, 0), "user" FROM f`,
+			`INSERT INTO session_client (session_id, client_id, user_id, sub, sid) SELECT session, client, "user", "user", session FROM f`)
+	}
+	for i := range all {
+		all[i] = families + all[i]
+	}
+	return s.exec(ctx, d.Database, slices.Concat([]string{asIs, "BEGIN"}, all, []string{"COMMIT"})...) // at one moment
+}
+
+// Uproot deletes what is left of all runs, and of what they have issued.
+func (s *Server) Uproot(ctx context.Context, d Data) error {
+	first := First(0)
+	return s.exec(ctx, d.Database, "SET synchronous_commit = off",
+		fmt.Sprintf("DELETE FROM oauth_authorization WHERE id >= '%s' AND id < 'azo'", Authorization(first)),
+		fmt.Sprintf("DELETE FROM session WHERE id >= '%s' AND id < 'set'", Session(first)),
+		fmt.Sprintf("DELETE FROM session_client WHERE session_id >= '%s' AND session_id < 'set'", Session(first)),
+		fmt.Sprintf("DELETE FROM oauth2_token WHERE id > %d", d.Families),
+		"TRUNCATE security_event")
+}
+
+// Vacuum does what autovacuum would do at some time in between, had it not been told to keep still.
+func (s *Server) Vacuum(ctx context.Context, d Data) error {
+	return s.exec(ctx, d.Database, "VACUUM (ANALYZE)")
 }
 
 // Warm reads what works look up at random into the server's memory, and writes what is dirty, so that neither is measured. The rest,
 // which they hardly touch, would only push that out again.
 func (s *Server) Warm(ctx context.Context, d Data) error {
-	conn, err := s.Connect(ctx, d.Database)
-	if err != nil {
-		return err
-	}
-	defer conn.Close(ctx)
-	_, err = conn.Exec(ctx, `
+	return s.exec(ctx, d.Database, `
 		SELECT sum(pg_prewarm(r::regclass))
 		FROM unnest(ARRAY[
 			'oauth_access_token', 'oauth_access_token_token_uidx', 'oauth_authorization', 'oauth_authorization_pkey',
 			'oauth_refresh_token_token_uidx', '"user"', 'user_pkey', 'oauth_consent', 'oauth_consent_client_user_uidx',
 			'oauth_client', 'oauth_client_client_id_uidx', 'oauth2_client', 'oauth2_client_pkey'
-		]) AS r`)
-	if err == nil {
-		_, err = conn.Exec(ctx, "CHECKPOINT")
-	}
-	return err
+		]) AS r`, "CHECKPOINT")
 }

@@ -11,12 +11,13 @@ import (
 	"maps"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/oauthdb/oauthdb/bench/dataset"
-	"github.com/oauthdb/oauthdb/bench/sides"
+	"github.com/oauthdb/oauthdb/bench/report"
 )
 
 func main() {
@@ -60,7 +61,7 @@ func run(ctx context.Context, args []string) (err error) {
 		return fmt.Errorf("all there is are flags; families and rounds are at least 1, and calls from 100 to %d", background/2-warm)
 	}
 
-	server, err := dataset.StartServer(ctx, sides.Logf)
+	server, err := dataset.StartServer(ctx, report.Logf)
 	if err != nil {
 		return err
 	}
@@ -85,7 +86,7 @@ func run(ctx context.Context, args []string) (err error) {
 		}
 	}()
 	for _, c := range cores {
-		sides.Logf("loading %s", c.name)
+		report.Logf("loading %s", c.name)
 		if err := c.open(ctx, server); err != nil {
 			return err
 		}
@@ -114,7 +115,7 @@ func run(ctx context.Context, args []string) (err error) {
 	b.WriteString(tables(measured, o))
 	fmt.Print(b.String())
 	if o.page != "" {
-		return sides.WritePage(o.page, "endings", b.String())
+		return report.Put(o.page, "endings", b.String())
 	}
 	return nil
 }
@@ -193,7 +194,7 @@ func works() []work {
 func calls(ctx context.Context, b *strings.Builder, cores []*core, o options) error {
 	fmt.Fprintf(b, "| call | before | with AuthenticateClient | after | after / before |\n|---|---:|---:|---:|---:|\n")
 	for _, w := range works() {
-		sides.Logf("%s", w.title)
+		report.Logf("%s", w.title)
 		took := map[*core][]time.Duration{}
 		var both []time.Duration // the earlier core, with the authentication that the new one does in the same statement
 		for n := range o.calls + warm {
@@ -225,8 +226,8 @@ func calls(ctx context.Context, b *strings.Builder, cores []*core, o options) er
 				}
 			}
 		}
-		p, q := sides.Median(took[cores[0]]), sides.Median(took[cores[1]])
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %.2f |\n", w.title, show(p), show(sides.Median(both)), show(q), float64(q)/float64(p))
+		p, q := median(took[cores[0]]), median(took[cores[1]])
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %.2f |\n", w.title, show(p), show(median(both)), show(q), float64(q)/float64(p))
 	}
 	fmt.Fprintln(b)
 	return nil
@@ -292,7 +293,7 @@ func endings(ctx context.Context, cores []*core, o options) ([]result, error) {
 			if name == "-" {
 				continue
 			}
-			sides.Logf("%s, %s", e.name, c.name)
+			report.Logf("%s, %s", e.name, c.name)
 			for _, of := range []string{small, large} {
 				rounds := o.rounds
 				if of == large {
@@ -375,7 +376,7 @@ func (c *core) ending(ctx context.Context, name string, v values, rounds int) (c
 			took, wal, rows = append(took, d), append(wal, after.wal-before.wal), append(rows, after.rows-before.rows)
 		}
 	}
-	k := cost{sides.Median(took), sides.Median(wal), sides.Median(rows)}
+	k := cost{median(took), median(wal), median(rows)}
 	if k.rows < 1000 {
 		return k, nil
 	}
@@ -401,4 +402,10 @@ func bytesOf(n int64) string {
 		return fmt.Sprintf("%d kB", n/1000)
 	}
 	return fmt.Sprintf("%d MB", n/1_000_000)
+}
+
+// median is the value in the middle.
+func median[T cmp.Ordered](values []T) T {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
 }

@@ -26,7 +26,14 @@ func histogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, time.Minut
 // plans it for the parameters at hand the first five times. All connections are busy from then on until the first of them has done
 // its operations; what the others do thereafter doesn't count. Session ends early, with what was done until then, when limit has
 // passed. Beside the round it returns how many operations were done in all, the first ones too.
-func Session(ctx context.Context, s subject.Session, l workload.Load, warm int64, limit time.Duration) (report.Round, int64, error) {
+//
+// used says what processes have used of the processors so far; nil says nothing.
+func Session(
+	ctx context.Context, s subject.Session, l workload.Load, warm int64, limit time.Duration, used func() time.Duration,
+) (report.Round, int64, error) {
+	if used == nil {
+		used = func() time.Duration { return 0 }
+	}
 	cases := make([][]subject.Case, l.Conns)
 	for conn := range cases {
 		cases[conn] = l.Cases(conn)
@@ -70,6 +77,7 @@ func Session(ctx context.Context, s subject.Session, l workload.Load, warm int64
 	}
 	ready.Wait()
 	var before, after runtime.MemStats
+	usedBefore := used()
 	runtime.ReadMemStats(&before)
 	began := time.Now()
 	for range l.Conns {
@@ -77,16 +85,18 @@ func Session(ctx context.Context, s subject.Session, l workload.Load, warm int64
 	}
 	ended.Wait()
 	runtime.ReadMemStats(&after)
+	usedAfter := used()
 	if err := context.Cause(ctx); err != nil {
 		return report.Round{}, 0, err
 	}
 
 	all := slices.Concat(done...)
-	r, err := steady(all, l.Conns, 0)
+	r, err := steady(all, l.Conns)
 	if err != nil {
 		return r, 0, fmt.Errorf("%s: %w", l.Work, err)
 	}
 	n := int64(len(all))
+	r.DatabaseCPU = (usedAfter - usedBefore) / time.Duration(n)
 	r.Allocs = float64(after.Mallocs-before.Mallocs) / float64(n)
 	r.Bytes = float64(after.TotalAlloc-before.TotalAlloc) / float64(n)
 	return r, n + int64(l.Conns)*warm, nil
@@ -104,9 +114,9 @@ func (o operation) began() time.Duration { return o.ended - o.latency }
 // ErrUneven is that a run was too short: before the last connection came to its first operation, another had done all of its.
 var ErrUneven = errors.New("at no time were all connections busy")
 
-// steady makes a round of the time in which all connections were busy: from began until the first of them had ended its last
-// operation. Operations that reach beyond either end count in part; latencies are those of all that began in that time.
-func steady(all []operation, conns int, began time.Duration) (report.Round, error) {
+// steady makes a round of the time in which all connections were busy: until the first of them had ended its last operation.
+// Operations that reach beyond the end count in part; latencies are those of all that began in that time.
+func steady(all []operation, conns int) (report.Round, error) {
 	last := map[int]time.Duration{}
 	for _, o := range all {
 		last[o.conn] = max(last[o.conn], o.ended)
@@ -115,21 +125,21 @@ func steady(all []operation, conns int, began time.Duration) (report.Round, erro
 	for _, t := range last {
 		ended = min(ended, t)
 	}
-	if len(last) != conns || ended <= began {
+	if len(last) != conns || ended <= 0 {
 		return report.Round{}, ErrUneven
 	}
 	h := histogram()
 	ops := 0.0
 	for _, o := range all {
-		if within := min(o.ended, ended) - max(o.began(), began); within > 0 {
+		if within := min(o.ended, ended) - o.began(); within > 0 {
 			ops += float64(within) / float64(o.latency)
 		}
-		if o.began() >= began && o.began() < ended {
+		if o.began() < ended {
 			_ = h.RecordValue(max(1, o.latency.Nanoseconds()))
 		}
 	}
 	r := round(h)
-	r.Ops, r.Elapsed = int64(math.Round(ops)), ended-began
+	r.Ops, r.Elapsed = int64(math.Round(ops)), ended
 	if r.Ops == 0 || h.TotalCount() == 0 {
 		return r, ErrUneven
 	}

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/oauthdb/oauthdb/bench/dataset"
-	"github.com/oauthdb/oauthdb/bench/sides"
+	"github.com/oauthdb/oauthdb/bench/report"
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
@@ -110,7 +110,7 @@ func calls(ctx context.Context, server *dataset.Server, o options) (text string,
 		v := volume{log / n, (after.table - before.table) / n, (after.index - before.index) / n}
 		each[s.name] = v
 		fmt.Fprintf(&b, "| %s | %d | %d | %d |\n", s.name, v.log, v.table, v.index)
-		sides.Logf("%s", s.name)
+		report.Logf("%s", s.name)
 	}
 
 	// The collector, once everything has expired.

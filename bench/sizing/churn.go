@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/oauthdb/oauthdb/bench/dataset"
-	"github.com/oauthdb/oauthdb/bench/sides"
+	"github.com/oauthdb/oauthdb/bench/report"
 	"github.com/oauthdb/oauthdb/db"
 )
 
@@ -94,7 +94,7 @@ func churnWith(ctx context.Context, server *dataset.Server, o options, naptime t
 		}
 	}()
 
-	sides.Logf("%s of steady work", o.lasts)
+	report.Logf("%s of steady work", o.lasts)
 	g, working := errgroup.WithContext(ctx)
 	for _, s := range all {
 		g.Go(func() error { return s.work(working, o) })

@@ -19,7 +19,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/oauthdb/oauthdb/bench/dataset"
-	"github.com/oauthdb/oauthdb/bench/sides"
+	"github.com/oauthdb/oauthdb/bench/report"
 	"github.com/oauthdb/oauthdb/migrations"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
@@ -72,7 +72,7 @@ func run(ctx context.Context, args []string) error {
 		}
 		o.naptimes = append(o.naptimes, naptime)
 	}
-	server, err := dataset.StartServer(ctx, sides.Logf)
+	server, err := dataset.StartServer(ctx, report.Logf)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func run(ctx context.Context, args []string) error {
 		}
 		if o.page == "" {
 			fmt.Println(text)
-		} else if err := sides.WritePage(o.page, part.mark, text); err != nil {
+		} else if err := report.Put(o.page, part.mark, text); err != nil {
 			return err
 		}
 	}

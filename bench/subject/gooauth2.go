@@ -41,7 +41,7 @@ func (goOAuth2) Race(w Work) string {
 	}
 }
 
-var goOAuth2Works = []Work{IntrospectHit, IntrospectMiss, IntrospectExpired, Redeem, Rotate, Revoke, Client}
+var goOAuth2Works = []Work{IntrospectHit, IntrospectMiss, Redeem, Rotate, Revoke}
 
 // Supports is false where the library knows no such thing. A retry is refused: its row is gone.
 func (goOAuth2) Supports(w Work) bool { return slices.Contains(goOAuth2Works, w) }
@@ -85,16 +85,12 @@ func (s *goOAuth2Session) Do(ctx context.Context, w Work, c *Case) error {
 		err = s.introspect(ctx, c)
 	case IntrospectMiss:
 		err = wantError(s.introspect(ctx, c), errUnknown)
-	case IntrospectExpired:
-		err = wantError(s.introspect(ctx, c), errExpired)
 	case Redeem:
 		err = s.redeem(ctx, c)
 	case Rotate:
 		err = s.rotate(ctx, c)
 	case Revoke:
 		err = s.revoke(ctx, c)
-	case Client:
-		err = s.client(ctx, c)
 	default:
 		err = ErrUnsupported
 	}
@@ -168,17 +164,6 @@ func (s *goOAuth2Session) revoke(ctx context.Context, c *Case) error {
 		return errMismatched
 	}
 	return s.manager.RemoveRefreshToken(ctx, string(c.Presented))
-}
-
-func (s *goOAuth2Session) client(ctx context.Context, c *Case) error {
-	o, err := s.manager.GetClient(ctx, string(c.ClientID))
-	if err != nil {
-		return err
-	}
-	if o.GetID() != string(c.ClientID) {
-		return errMismatched
-	}
-	return nil
 }
 
 type caseKey struct{}

@@ -3,25 +3,56 @@ package subject
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/token"
 )
 
+// Variant is a way to use the store.
+type Variant struct {
+	Title, What string
+	Rowless     bool   // its access tokens have no row, and resource servers ask about the family
+	Params      string // more of the connection string, from &
+	Conns       int    // of the pool, whatever the number of workers is; 0 is one for each
+
+	works []Work // nil: all
+}
+
 // NewStore is what this repository is about.
-func NewStore() Subject { return storeSubject{} }
+func NewStore() Subject {
+	return Variant{Title: "store", What: "oauthdb: package store on a pool of package db"}
+}
 
-type storeSubject struct{}
+// NewRowless is the store with access tokens that are JWTs.
+func NewRowless() Subject {
+	return Variant{
+		Title: "store, no row", What: "the same, with access tokens that have no row; their introspection asks about the family",
+		Rowless: true, works: []Work{IntrospectHit, Redeem, Rotate},
+	}
+}
 
-func (storeSubject) Name() string       { return "store" }
-func (storeSubject) Describe() string   { return "oauthdb: package store on a pool of package db" }
-func (storeSubject) Race(Work) string   { return "" }
-func (storeSubject) Supports(Work) bool { return true }
+// NewEvents is the store with security events. A redemption and a rotation that go well are none, a revocation and a sign-out are.
+func NewEvents() Subject {
+	return Variant{
+		Title: "store, events", What: "the same, with oauthdb.events on", Params: "&options=-c%20oauthdb.events%3Don",
+		works: []Work{Redeem, Rotate, Revoke, EndSession},
+	}
+}
 
-func (storeSubject) Open(ctx context.Context, url string, conns int) (Session, error) {
-	pool, err := db.Open(ctx, url, db.Options{MaxConns: int32(conns), MinConns: int32(conns)})
+func (v Variant) Name() string         { return v.Title }
+func (v Variant) Describe() string     { return v.What }
+func (Variant) Race(Work) string       { return "" }
+func (v Variant) Supports(w Work) bool { return v.works == nil || slices.Contains(v.works, w) }
+
+func (v Variant) Open(ctx context.Context, url string, conns int) (Session, error) {
+	if v.Conns > 0 {
+		conns = v.Conns
+	}
+	pool, err := db.Open(ctx, url+v.Params, db.Options{MaxConns: int32(conns), MinConns: int32(conns)})
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +60,25 @@ func (storeSubject) Open(ctx context.Context, url string, conns int) (Session, e
 		pool.Close()
 		return nil, err
 	}
-	return &storeSession{pool, store.New(pool)}, nil
+	return &storeSession{pool, store.New(pool), v.Rowless}, nil
+}
+
+// openPgx is pgxpool as it comes, but for its size.
+func openPgx(ctx context.Context, url string, conns int) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	config.MaxConns, config.MinConns = int32(conns), int32(conns)
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	if err := openAll(ctx, pool, conns); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return pool, nil
 }
 
 // openAll makes the pool open all its connections, so that none is opened while the clock runs.
@@ -51,8 +100,9 @@ func openAll(ctx context.Context, pool *pgxpool.Pool, conns int) error {
 }
 
 type storeSession struct {
-	pool *pgxpool.Pool
-	q    *store.Queries
+	pool    *pgxpool.Pool
+	q       *store.Queries
+	rowless bool
 }
 
 func (s *storeSession) Close() { s.pool.Close() }
@@ -66,22 +116,26 @@ const (
 func (s *storeSession) Do(ctx context.Context, w Work, c *Case) error {
 	switch w {
 	case IntrospectHit:
+		if s.rowless {
+			row, err := s.q.IntrospectAuthorization(ctx, store.IntrospectAuthorizationParams{ID: c.AuthorizationID, ClientAuthMethod: itself})
+			return expect(row.Outcome, store.OutcomeActive, err)
+		}
 		row, err := s.q.IntrospectAccessToken(ctx, store.IntrospectAccessTokenParams{Token: c.Presented, ClientAuthMethod: itself})
 		if err = expect(row.Outcome, store.OutcomeActive, err); err == nil && *row.ClientID != c.ClientID {
 			err = fmt.Errorf("the token is of client %q", *row.ClientID)
 		}
 		return err
-	case IntrospectMiss, IntrospectExpired:
+	case IntrospectMiss:
 		row, err := s.q.IntrospectAccessToken(ctx, store.IntrospectAccessTokenParams{Token: c.Presented, ClientAuthMethod: itself})
 		return expect(row.Outcome, store.OutcomeInactive, err)
 	case Redeem:
-		row, err := s.q.RedeemAuthorizationCode(ctx, redeemParams(c))
+		row, err := s.q.RedeemAuthorizationCode(ctx, s.redeemParams(c))
 		return expect(row.Outcome, store.OutcomeRedeemed, err)
 	case Rotate:
-		row, err := s.q.RotateRefreshToken(ctx, rotateParams(c))
+		row, err := s.q.RotateRefreshToken(ctx, s.rotateParams(c))
 		return expect(row.Outcome, store.OutcomeRotated, err)
 	case Retry:
-		row, err := s.q.RotateRefreshToken(ctx, rotateParams(c))
+		row, err := s.q.RotateRefreshToken(ctx, s.rotateParams(c))
 		return expect(row.Outcome, store.OutcomeRetried, err)
 	case Revoke:
 		row, err := s.q.RevokeToken(ctx, store.RevokeTokenParams{Token: c.Presented, ClientID: c.ClientID, ClientAuthMethod: authenticated})
@@ -106,15 +160,15 @@ func expect[O comparable](got, want O, err error) error {
 	return err
 }
 
-func redeemParams(c *Case) store.RedeemAuthorizationCodeParams {
+func (s *storeSession) redeemParams(c *Case) store.RedeemAuthorizationCodeParams {
 	return store.RedeemAuthorizationCodeParams{
-		Code:                 c.Presented,
-		ClientID:             c.ClientID,
-		ClientAuthMethod:     authenticated,
-		RedirectURI:          &c.RedirectURI,
-		CodeChallenge:        &c.CodeChallenge,
-		AccessTokenID:        c.AccessTokenID,
-		AccessToken:          &c.AccessToken,
+		Code:             c.Presented,
+		ClientID:         c.ClientID,
+		ClientAuthMethod: authenticated,
+		RedirectURI:      &c.RedirectURI,
+		CodeChallenge:    &c.CodeChallenge,
+		AccessTokenID:    c.AccessTokenID,
+		AccessToken:      s.accessToken(c), AccessTokenWithoutRow: s.rowless,
 		AccessTokenLifetime:  AccessTokenLifetime,
 		RefreshTokenID:       &c.RefreshTokenID,
 		RefreshToken:         &c.RefreshToken,
@@ -123,7 +177,7 @@ func redeemParams(c *Case) store.RedeemAuthorizationCodeParams {
 	}
 }
 
-func rotateParams(c *Case) store.RotateRefreshTokenParams {
+func (s *storeSession) rotateParams(c *Case) store.RotateRefreshTokenParams {
 	return store.RotateRefreshTokenParams{
 		Token:                c.Presented,
 		ClientID:             c.ClientID,
@@ -133,7 +187,14 @@ func rotateParams(c *Case) store.RotateRefreshTokenParams {
 		Successor:            c.RefreshToken,
 		RefreshTokenLifetime: RefreshTokenLifetime,
 		AccessTokenID:        c.AccessTokenID,
-		AccessToken:          &c.AccessToken,
-		AccessTokenLifetime:  AccessTokenLifetime,
+		AccessToken:          s.accessToken(c), AccessTokenWithoutRow: s.rowless,
+		AccessTokenLifetime: AccessTokenLifetime,
 	}
+}
+
+func (s *storeSession) accessToken(c *Case) *token.Digest {
+	if s.rowless {
+		return nil
+	}
+	return &c.AccessToken
 }

@@ -17,20 +17,19 @@ type Work string
 
 // The works, in the order in which they are reported.
 const (
-	IntrospectHit     Work = "introspect-hit"     // a live access token
-	IntrospectMiss    Work = "introspect-miss"    // a token that never was
-	IntrospectExpired Work = "introspect-expired" // a token that is there, and has expired
-	Redeem            Work = "redeem"             // an authorization code, for an access and a refresh token
-	Rotate            Work = "rotate"             // the current refresh token of a family, for the next and an access token
-	Retry             Work = "retry"              // the predecessor of a current refresh token, again, within the grace interval
-	Revoke            Work = "revoke"             // a refresh token by its client (RFC 7009), and with it the grant
-	Consent           Work = "consent"            // the consent of a user to a client
-	Client            Work = "client"             // a client by its public identifier
-	EndSession        Work = "end-session"        // a session and what it has granted
+	IntrospectHit  Work = "introspect-hit"  // a live access token
+	IntrospectMiss Work = "introspect-miss" // a token that never was
+	Redeem         Work = "redeem"          // an authorization code, for an access and a refresh token
+	Rotate         Work = "rotate"          // the current refresh token of a family, for the next and an access token
+	Retry          Work = "retry"           // the predecessor of a current refresh token, again, within the grace interval
+	Revoke         Work = "revoke"          // a refresh token by its client (RFC 7009), and with it the grant
+	Consent        Work = "consent"         // the consent of a user to a client
+	Client         Work = "client"          // a client by its public identifier
+	EndSession     Work = "end-session"     // a session and what it has granted
 )
 
 // Works are all of them, in the order in which they are reported.
-var Works = []Work{IntrospectHit, IntrospectMiss, IntrospectExpired, Redeem, Rotate, Retry, Revoke, Consent, Client, EndSession}
+var Works = []Work{IntrospectHit, IntrospectMiss, Redeem, Rotate, Retry, Revoke, Consent, Client, EndSession}
 
 // Lifetimes of what is issued, the same for all subjects.
 const (
@@ -46,9 +45,10 @@ type Case struct {
 	// (Rotate, Retry, Revoke), or a session's cookie (unused by EndSession, which has SessionID).
 	Presented token.Digest
 
-	ClientID  store.ClientID
-	UserID    store.UserID    // Consent
-	SessionID store.SessionID // EndSession
+	ClientID        store.ClientID
+	AuthorizationID store.AuthorizationID // IntrospectHit: the family of the token
+	UserID          store.UserID          // Consent
+	SessionID       store.SessionID       // EndSession
 
 	// Redeem: what the code is bound to.
 	RedirectURI   string

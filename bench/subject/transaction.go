@@ -29,78 +29,41 @@ var (
 
 const offlineAccess = "offline_access" // the scope of a grant that outlives its session
 
-// NewTransaction is the usual way with pgx: read, decide in Go, write, in one transaction, on the tables of this project. With locking,
-// what is decided upon is read FOR UPDATE.
-func NewTransaction(locking bool) Subject { return transaction{locking} }
+// NewTransaction is the usual way with pgx, by a team that knows about races: in one transaction, read what is decided upon FOR UPDATE,
+// decide in Go, and write, on the tables of this project.
+func NewTransaction() Subject { return transaction{} }
 
-type transaction struct{ locking bool }
+type transaction struct{}
 
-func (t transaction) Name() string {
-	if t.locking {
-		return "tx-lock"
-	}
-	return "tx"
+func (transaction) Name() string { return "tx-lock" }
+
+func (transaction) Describe() string {
+	return "pgx: read with SELECT ... FOR UPDATE, decide in Go, write, in one transaction; a statement for each table"
 }
 
-func (t transaction) Describe() string {
-	if t.locking {
-		return "pgx: read with SELECT ... FOR UPDATE, decide in Go, write, in one transaction; a statement for each table"
-	}
-	return "pgx: read, decide in Go, write, in one transaction; a statement for each table"
-}
-
-func (t transaction) Race(w Work) string {
-	switch {
-	case t.locking && w == Rotate:
-		return raceRetry
-	case t.locking && w == EndSession:
-		return raceDeadlock
-	case t.locking:
-		return ""
-	default:
-		return raceUnlocked(w)
-	}
-}
-
-const raceRetry = "of requests with one token, the first gets the next one, and the others end the grant: to a server that knows no retries, a repeated request is theft"
-
-const raceDeadlock = "it and a refresh in the session may deadlock, and one of them fails: it locks the session before the tokens, and a refresh after them"
-
-// raceUnlocked is what goes wrong where rows are read without locks and then written.
-func raceUnlocked(w Work) string {
+func (transaction) Race(w Work) string {
 	switch w {
-	case Redeem:
-		return "one code is redeemed several times, and each time for live tokens"
 	case Rotate:
-		return "one refresh token gets several successors, all of them live; or a request that reads a little later takes the others for theft, and ends the grant"
+		return "of requests with one token, the first gets the next one, and the others end the grant: to a server that knows no retries, a repeated request is theft"
 	case EndSession:
-		return "what is granted in the session in this moment outlives it; and " + raceDeadlock
+		return "it and a refresh in the session may deadlock, and one of them fails: it locks the session before the tokens, and a refresh after them"
 	default:
 		return ""
 	}
 }
 
-// Supports is false for a retry: the design takes it for reuse, and ends the family.
-func (transaction) Supports(w Work) bool { return w != Retry && slices.Contains(Works, w) }
+// Supports is false for look-ups of one row, which everybody does alike. To a server that reads the token, decides and writes, a retry is a reuse.
+func (transaction) Supports(w Work) bool { return w != Retry && w != Consent && w != Client }
 
-func (t transaction) Open(ctx context.Context, url string, conns int) (Session, error) {
+func (transaction) Open(ctx context.Context, url string, conns int) (Session, error) {
 	pool, err := openPgx(ctx, url, conns)
 	if err != nil {
 		return nil, err
 	}
-	s := &transactionSession{pool: pool}
-	if t.locking {
-		s.forUpdate = " FOR UPDATE"
-		s.locking = true
-	}
-	return s, nil
+	return &transactionSession{pool}, nil
 }
 
-type transactionSession struct {
-	pool      *pgxpool.Pool
-	locking   bool
-	forUpdate string // appended to what reads a row to decide upon
-}
+type transactionSession struct{ pool *pgxpool.Pool }
 
 func (s *transactionSession) Close() { s.pool.Close() }
 
@@ -111,18 +74,12 @@ func (s *transactionSession) Do(ctx context.Context, w Work, c *Case) error {
 		err = s.introspect(ctx, c)
 	case IntrospectMiss:
 		err = wantError(s.introspect(ctx, c), errUnknown)
-	case IntrospectExpired:
-		err = wantError(s.introspect(ctx, c), errExpired)
 	case Redeem:
 		err = s.redeem(ctx, c)
 	case Rotate:
 		err = s.rotate(ctx, c)
 	case Revoke:
 		err = s.revoke(ctx, c)
-	case Consent:
-		err = s.consent(ctx, c)
-	case Client:
-		err = s.client(ctx, c)
 	case EndSession:
 		err = s.endSession(ctx, c)
 	default:
@@ -268,7 +225,7 @@ func (s *transactionSession) redeem(ctx context.Context, c *Case) error {
 			SELECT id, client_id, user_id, session_id, reference_id, granted_scopes, resources, auth_time, redirect_uri, code_challenge,
 				code_expires_at, redeemed_at, revoked_at
 			FROM oauth_authorization
-			WHERE code = $1`+s.forUpdate, c.Presented).
+			WHERE code = $1 FOR UPDATE`, c.Presented).
 			Scan(&g.authorization, &g.client, &g.user, &g.session, &g.reference, &g.scopes, &g.resources, &g.authTime, &redirectURI,
 				&challenge, &codeExpires, &redeemed, &revoked)
 		if err != nil {
@@ -352,7 +309,7 @@ func (s *transactionSession) rotate(ctx context.Context, c *Case) error {
 		err := tx.QueryRow(ctx, `
 			SELECT id, client_id, user_id, session_id, reference_id, scopes, resources, auth_time, authorization_id, expires_at, revoked
 			FROM oauth_refresh_token
-			WHERE token = $1`+s.forUpdate, c.Presented).
+			WHERE token = $1 FOR UPDATE`, c.Presented).
 			Scan(&id, &g.client, &g.user, &g.session, &g.reference, &g.scopes, &g.resources, &g.authTime, &g.authorization, &expires, &spent)
 		if err != nil {
 			return found(err)
@@ -401,7 +358,7 @@ func (s *transactionSession) revoke(ctx context.Context, c *Case) error {
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		var client store.ClientID
 		var authorization store.AuthorizationID
-		err := tx.QueryRow(ctx, `SELECT client_id, authorization_id FROM oauth_refresh_token WHERE token = $1`+s.forUpdate, c.Presented).
+		err := tx.QueryRow(ctx, `SELECT client_id, authorization_id FROM oauth_refresh_token WHERE token = $1 FOR UPDATE`, c.Presented).
 			Scan(&client, &authorization)
 		switch {
 		case err != nil:
@@ -423,70 +380,19 @@ func (s *transactionSession) revoke(ctx context.Context, c *Case) error {
 	})
 }
 
-func (s *transactionSession) consent(ctx context.Context, c *Case) error {
-	var o store.OAuthConsent
-	err := s.pool.QueryRow(ctx, `
-		SELECT id, created_at, updated_at, client_id, user_id, reference_id, scopes
-		FROM oauth_consent
-		WHERE client_id = $1 AND user_id = $2 AND reference_id IS NULL`, c.ClientID, c.UserID).
-		Scan(&o.ID, &o.CreatedAt, &o.UpdatedAt, &o.ClientID, &o.UserID, &o.ReferenceID, &o.Scopes)
-	if err != nil {
-		return found(err)
-	}
-	if o.ClientID != c.ClientID || len(o.Scopes) == 0 {
-		return errMismatched
-	}
-	return nil
-}
-
-func (s *transactionSession) client(ctx context.Context, c *Case) error {
-	var o store.OAuthClient
-	err := s.pool.QueryRow(ctx, `
-		SELECT id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes, user_id, name, uri,
-			icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris,
-			token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, grants_epoch, deleted_at,
-			client_secret_expires_at, foreign_secret_hash, registration_access_token, subject_type, sector_identifier, require_pkce,
-			allow_plain_pkce, jwks, jwks_uri, application_type, default_max_age, access_token_lifetime, refresh_token_lifetime,
-			authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used, require_pushed_authorization_requests,
-			dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns,
-			tls_client_auth_san_uri, tls_client_auth_san_ip, tls_client_auth_san_email, backchannel_logout_uri,
-			backchannel_logout_session_required, client_discovery_id,
-			client_credentials_scopes
-		FROM oauth_client
-		WHERE client_id = $1`, c.ClientID).
-		Scan(&o.ID, &o.CreatedAt, &o.UpdatedAt, &o.ClientID, &o.ClientSecret, &o.Disabled, &o.SkipConsent, &o.EnableEndSession, &o.Scopes,
-			&o.UserID, &o.Name, &o.URI, &o.Icon, &o.Contacts, &o.TOS, &o.Policy, &o.SoftwareID, &o.SoftwareVersion, &o.SoftwareStatement,
-			&o.RedirectURIs, &o.PostLogoutRedirectURIs, &o.TokenEndpointAuthMethod, &o.GrantTypes, &o.ResponseTypes, &o.Public, &o.Type,
-			&o.ReferenceID, &o.Metadata, &o.GrantsEpoch, &o.DeletedAt, &o.ClientSecretExpiresAt, &o.ForeignSecretHash,
-			&o.RegistrationAccessToken, &o.SubjectType, &o.SectorIdentifier, &o.RequirePKCE, &o.AllowPlainPKCE, &o.JWKS, &o.JWKSURI,
-			&o.ApplicationType, &o.DefaultMaxAge, &o.AccessTokenLifetime, &o.RefreshTokenLifetime, &o.AuthorizationLifetime,
-			&o.CodeLifetime, &o.RefreshGrace, &o.RefreshGraceUntilUsed, &o.RequirePushedAuthorizationRequests, &o.DPoPBoundAccessTokens,
-			&o.TLSClientCertificateBoundAccessTokens, &o.TLSClientAuthSubjectDN, &o.TLSClientAuthSANDNS, &o.TLSClientAuthSANURI,
-			&o.TLSClientAuthSANIP, &o.TLSClientAuthSANEmail, &o.BackchannelLogoutURI, &o.BackchannelLogoutSessionRequired, &o.ClientDiscoveryID, &o.ClientCredentialsScopes)
-	if err != nil {
-		return found(err)
-	}
-	if o.ClientID != c.ClientID {
-		return errMismatched
-	}
-	return nil
-}
-
 func (s *transactionSession) endSession(ctx context.Context, c *Case) error {
 	var notify []store.ClientID // for back-channel logout
 	var doomed []store.AuthorizationID
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if s.locking {
-			// waits for what is being granted in the session, so that the next statement sees it
-			var user store.UserID
-			if err := tx.QueryRow(ctx, `SELECT user_id FROM session WHERE id = $1 FOR UPDATE`, c.SessionID).Scan(&user); err != nil {
-				return found(err)
-			}
+		// waits for what is being granted in the session, so that the next statement sees it
+		var user store.UserID
+		if err := tx.QueryRow(ctx, `SELECT user_id FROM session WHERE id = $1 FOR UPDATE`, c.SessionID).Scan(&user); err != nil {
+			return found(err)
 		}
 		rows, err := tx.Query(ctx, `
 			SELECT id, client_id, coalesce(granted_scopes, scopes), revoked_at
 			FROM oauth_authorization
-			WHERE session_id = $1`+s.forUpdate, c.SessionID)
+			WHERE session_id = $1 FOR UPDATE`, c.SessionID)
 		if err != nil {
 			return err
 		}

@@ -1,10 +1,13 @@
-// Package workload says what each work of the benchmark is done on: which rows have to be there before, and the input of every
-// operation, in Go and as a script for pgbench, which present the same.
+// Package workload says what each work of the benchmark is done on: which rows have to be there before, the input of every operation,
+// and what has to be there afterwards.
 package workload
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/oauthdb/oauthdb/bench/dataset"
 	"github.com/oauthdb/oauthdb/bench/subject"
@@ -15,7 +18,7 @@ type Load struct {
 	Work  subject.Work
 	Data  dataset.Data
 	Conns int
-	Run   int64 // of the seed
+	Run   int64 // from 1, of the planted families
 	Ops   int64 // of each connection
 }
 
@@ -31,72 +34,93 @@ func Consumes(w subject.Work) bool {
 // Plants reports whether a work has rows of its own.
 func Plants(w subject.Work) bool { return Consumes(w) || w == subject.Rotate || w == subject.Retry }
 
-// Seed is what has to be planted, if Plants.
-func (l Load) Seed(peer bool) dataset.Seed {
-	s := dataset.Seed{Run: l.Run, Peer: peer, Count: int64(l.Conns) * familiesOfConn}
+// Planted is how many families have to be planted, if Plants, and where they stand.
+func (l Load) Planted() (count int64, state dataset.State) {
+	count, state = int64(l.Conns)*familiesOfConn, dataset.WithRefresh
 	if Consumes(l.Work) {
-		s.Count = int64(l.Conns) * l.Ops
+		count = int64(l.Conns) * l.Ops
 	}
 	switch l.Work {
 	case subject.Redeem:
-		s.State = dataset.WithCode
+		state = dataset.WithCode
 	case subject.Retry:
-		s.State = dataset.Rotated
+		state = dataset.Rotated
 	case subject.EndSession:
-		s.State = dataset.OwnedSession
-	default:
-		s.State = dataset.WithRefresh
+		state = dataset.OwnedSession
 	}
-	return s
+	return count, state
 }
 
 // Cases are the inputs of the operations of one connection, in order.
 func (l Load) Cases(conn int) []subject.Case {
-	d, s := l.Data, l.Seed(false)
+	d, first := l.Data, dataset.First(l.Run)
 	random := rand.New(rand.NewPCG(uint64(l.Run), uint64(conn)))
 	cases := make([]subject.Case, l.Ops)
 	for n := range l.Ops {
 		c := &cases[n]
+		issue := func(f, refresh, access int64) {
+			c.RefreshToken, c.RefreshTokenID = dataset.Refresh(f, refresh), dataset.RefreshID(f, refresh)
+			c.AccessToken, c.AccessTokenID = dataset.Access(f, access), dataset.AccessID(f, access)
+		}
+		f := random.Int64N(d.Families)
 		switch l.Work {
-		case subject.IntrospectHit:
-			f := random.Int64N(d.Families/dataset.ExpiredEvery)*dataset.ExpiredEvery + random.Int64N(dataset.ExpiredEvery-1)
-			c.Presented, c.ClientID = dataset.Digest(dataset.KindAccess, 4*f+3, 0), dataset.Client(d.ClientOf(f))
-		case subject.IntrospectExpired:
-			f := random.Int64N(d.Families/dataset.ExpiredEvery)*dataset.ExpiredEvery + dataset.ExpiredEvery - 1
-			c.Presented, c.ClientID = dataset.Digest(dataset.KindAccess, 4*f+3, 0), dataset.Client(d.ClientOf(f))
+		case subject.IntrospectHit: // one of those that haven't expired
+			f = f/dataset.ExpiredEvery*dataset.ExpiredEvery + random.Int64N(dataset.ExpiredEvery-1)
+			c.Presented, c.AuthorizationID = dataset.Access(f, 3), dataset.Authorization(f)
 		case subject.IntrospectMiss:
-			c.Presented, c.ClientID = dataset.Digest("m", random.Int64N(d.AccessTokens), 0), dataset.Client(0)
+			c.Presented = dataset.Access(f, 9)
 		case subject.Consent:
-			u := random.Int64N(d.Users)
-			c.ClientID, c.UserID = dataset.Client(d.ClientOf(u)), dataset.User(u)
+			f %= d.Users
+			c.UserID = dataset.User(f)
 		case subject.Client:
-			c.ClientID = dataset.Client(d.ClientOf(random.Int64N(d.Families)))
-		case subject.Rotate:
-			i, generation := int64(conn)*familiesOfConn+n%familiesOfConn, n/familiesOfConn
-			c.Presented, c.ClientID = s.Refresh(i, generation), dataset.Client(d.ClientOf(i))
-			c.RefreshToken, c.RefreshTokenID = s.Refresh(i, generation+1), s.RefreshID(i, generation+1)
-			c.AccessToken, c.AccessTokenID = s.Access(i, generation+1), s.AccessID(i, generation+1)
-		case subject.Retry:
-			i, generation := int64(conn)*familiesOfConn+n%familiesOfConn, n/familiesOfConn
-			c.Presented, c.ClientID = s.Refresh(i, 0), dataset.Client(d.ClientOf(i))
-			c.RefreshToken, c.RefreshTokenID = s.Refresh(i, 1), s.RefreshID(i, 1)
-			c.AccessToken, c.AccessTokenID = s.Access(i, generation+1), s.AccessID(i, generation+1)
+		case subject.Rotate, subject.Retry:
+			f = first + int64(conn)*familiesOfConn + n%familiesOfConn
+			generation := n / familiesOfConn
+			c.Presented = dataset.Refresh(f, generation)
+			issue(f, generation+1, generation+1)
+			if l.Work == subject.Retry {
+				c.Presented = dataset.Refresh(f, 0)
+				issue(f, 1, generation+2)
+			}
 		default:
-			i := int64(conn)*l.Ops + n
-			c.ClientID = dataset.Client(d.ClientOf(i))
-			switch l.Work {
-			case subject.Redeem:
-				c.Presented, c.RedirectURI, c.CodeChallenge = s.Code(i), dataset.RedirectURI, dataset.CodeChallenge
-				c.RefreshToken, c.RefreshTokenID = s.Refresh(i, 1), s.RefreshID(i, 1)
-				c.AccessToken, c.AccessTokenID = s.Access(i, 1), s.AccessID(i, 1)
-			case subject.Revoke:
-				c.Presented = s.Refresh(i, 0)
-			case subject.EndSession:
-				c.SessionID = s.Session(i)
-			default:
-				panic(fmt.Sprintf("no such work: %q", l.Work))
+			f = first + int64(conn)*l.Ops + n
+			c.Presented, c.SessionID = dataset.Refresh(f, 0), dataset.Session(f)
+			if l.Work == subject.Redeem {
+				c.Presented, c.RedirectURI, c.CodeChallenge = dataset.Code(f), dataset.RedirectURI, dataset.CodeChallenge
+				issue(f, 0, 0)
 			}
 		}
+		c.ClientID = dataset.Client(d.ClientOf(f))
 	}
 	return cases
+}
+
+// Verify checks that a run has left done operations in the tables, no more and no fewer.
+func (l Load) Verify(ctx context.Context, conn *pgx.Conn, done int64) error {
+	count, _ := l.Planted()
+	first, last := dataset.Authorization(dataset.First(l.Run)), dataset.Authorization(dataset.First(l.Run+1)-1)
+	query, before := "", int64(0)
+	switch l.Work {
+	case subject.Redeem:
+		query = "oauth_authorization AS a WHERE a.redeemed_at IS NOT NULL AND a.revoked_at IS NULL"
+	case subject.Rotate:
+		query, before = "oauth_authorization AS a JOIN oauth_refresh_token AS t ON t.authorization_id = a.id WHERE a.revoked_at IS NULL", count
+	case subject.Retry:
+		query, before = "oauth_authorization AS a JOIN oauth_access_token AS t ON t.authorization_id = a.id WHERE a.revoked_at IS NULL", 2*count
+	case subject.Revoke:
+		query = "oauth_authorization AS a WHERE a.revoked_at IS NOT NULL"
+	case subject.EndSession: // store marks the session, the others revoke what was granted in it and delete it
+		query = `oauth_authorization AS a LEFT JOIN session AS s ON s.id = a.session_id
+			WHERE (s.ended_at IS NOT NULL OR (s.id IS NULL AND a.revoked_at IS NOT NULL))`
+	default:
+		return nil
+	}
+	var found int64
+	if err := conn.QueryRow(ctx, "SELECT count(*) FROM "+query+" AND a.id BETWEEN $1 AND $2", first, last).Scan(&found); err != nil {
+		return err
+	}
+	if found -= before; found != done {
+		return fmt.Errorf("%s: %d operations were counted, but the tables show %d", l.Work, done, found)
+	}
+	return nil
 }

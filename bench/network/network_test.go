@@ -1,0 +1,88 @@
+package network
+
+import (
+	"io"
+	"net"
+	"testing"
+	"time"
+)
+
+// The server answers each byte with itself.
+func echo(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() { defer c.Close(); io.Copy(c, c) }()
+		}
+	}()
+	return l.Addr().String()
+}
+
+func TestAnAnswerComesLaterByTheDelay(t *testing.T) {
+	server := echo(t)
+	const rtt, trips = 20 * time.Millisecond, 5
+	for _, d := range []time.Duration{0, rtt} {
+		p, err := Start(server, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := net.Dial("tcp", p.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, began := RoundTrips(), time.Now()
+		for n := range byte(trips) {
+			b := []byte{n}
+			if _, err := c.Write(b); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(c, b); err != nil || b[0] != n {
+				t.Fatalf("%d came back as %d: %v", n, b[0], err)
+			}
+		}
+		if took := time.Since(began); took < trips*d {
+			t.Errorf("%d round trips of %v took %v", trips, d, took)
+		}
+		if got := RoundTrips() - before; got != trips {
+			t.Errorf("%d round trips were counted, want %d", got, trips)
+		}
+		c.Close()
+		p.Close()
+	}
+}
+
+// What is sent while an answer is under way isn't held up behind it: a stream is as fast as without the proxy.
+func TestAStreamIsDelayedOnce(t *testing.T) {
+	p, err := Start(echo(t), 30*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	c, err := net.Dial("tcp", p.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	const parts = 100
+	go func() {
+		for range parts {
+			c.Write(make([]byte, 100))
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	began := time.Now()
+	if _, err := io.ReadFull(c, make([]byte, 100*parts)); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > parts*30*time.Millisecond/2 {
+		t.Errorf("%d parts took %v: each waited for the one before", parts, took)
+	}
+}
