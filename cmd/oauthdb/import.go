@@ -17,8 +17,9 @@ import (
 )
 
 var importCommands = []command{
-	importAuth0ClientsCommand, importAuth0PasswordsCommand, importAuth0UsersCommand, importBetterAuthCommand, importClientsCommand,
-	importConsentsCommand, importHydraCommand, importHydraTablesCommand, importKeycloakClientsCommand, importKeycloakUsersCommand, importRefreshTokensCommand, importUsersCommand,
+	importAuth0ClientsCommand, importAuth0PasswordsCommand, importAuth0UsersCommand, importBetterAuthCommand, importClientsCommand, importConsentsCommand,
+	importHydraCommand, importHydraTablesCommand, importKeycloakClientsCommand, importKeycloakUsersCommand, importRefreshTokensCommand,
+	importUsersCommand,
 }
 
 // importRecord is what became of a record of the file or, last, the summary.
@@ -59,9 +60,11 @@ func (im *importing) register(flags *flag.FlagSet) {
 	flags.IntVar(&im.options.Jobs, "jobs", 4, "how many `connections` write at the same time")
 }
 
-const importDetails = `A record that is there already is left as it is, so an import that was interrupted goes on when it is run again; -skip spares it what it
+const importRecords = `A record that is there already is left as it is, so an import that was interrupted goes on when it is run again; -skip spares it what it
 has done. A record that can't be stored is refused and doesn't stop the others. Printed is what is refused or taken otherwise than it stood
-there, and a summary. The exit status is 4 if a record was refused.
+there, and a summary. The exit status is 4 if a record was refused.`
+
+const importDetails = importRecords + `
 
 FILE is read record by record, - is standard input. No credential in it is printed, and of secrets in plain only the digest is stored.`
 
@@ -89,7 +92,11 @@ func (im *importing) run(ctx context.Context, c console, name string, read func(
 		defer f.Close()
 		from = f
 	}
-	return im.write(ctx, c, read(bufio.NewReaderSize(from, 1<<16)))
+	s, err := im.open(ctx, c)
+	if err != nil {
+		return err
+	}
+	return im.write(ctx, c, s, read(bufio.NewReaderSize(from, 1<<16)))
 }
 
 // source is a database from which a command imports.
@@ -118,6 +125,10 @@ func (s *source) run(ctx context.Context, c console, im *importing, read func(*i
 	if s.url == "" {
 		return usage("import: no source is given: pass -from or set %s", sourceVariable)
 	}
+	target, err := im.open(ctx, c)
+	if err != nil {
+		return err
+	}
 	from, err := importer.OpenSource(ctx, s.url)
 	if err != nil {
 		return fmt.Errorf("the source: %w", err)
@@ -127,14 +138,10 @@ func (s *source) run(ctx context.Context, c console, im *importing, read func(*i
 	if err != nil {
 		return err
 	}
-	return im.write(ctx, c, items)
+	return im.write(ctx, c, target, items)
 }
 
-func (im *importing) write(ctx context.Context, c console, items iter.Seq2[importer.Item, error]) error {
-	s, err := im.open(ctx, c)
-	if err != nil {
-		return err
-	}
+func (im *importing) write(ctx context.Context, c console, s *server, items iter.Seq2[importer.Item, error]) error {
 	pool, err := s.pool(ctx, db.Options{MaxConns: int32(im.options.Jobs), PgBouncer: im.pgbouncer})
 	if err != nil {
 		return err
@@ -409,7 +416,7 @@ var importHydraTablesCommand = command{
 signatures that Hydra stores, so the server needs Hydra's system secret to know them: see token.NewHydra. docs/import.md leads through a
 move step by step.
 
-` + importDetails,
+` + importRecords,
 	record: importRecord{},
 	prepare: func(flags *flag.FlagSet) action {
 		var im importing

@@ -25,7 +25,7 @@ import (
 // Kind is what a record is about, where a source has records of several kinds.
 type Kind string
 
-// The kinds of records, in the order in which they have to be written.
+// The kinds of records.
 const (
 	ClientRecord       Kind = "client"
 	UserRecord         Kind = "user"
@@ -127,7 +127,7 @@ type batch struct {
 // one of the database that is not about the record; both are a *StoppedError.
 func Run(ctx context.Context, pool *pgxpool.Pool, items iter.Seq2[Item, error], o Options, report func(Result)) (s Summary, err error) {
 	o.Jobs = max(o.Jobs, 1)
-	writers := writers{pool: pool, options: o, given: map[string]bool{}}
+	writers := writers{pool: pool, options: o, given: given{}}
 	var waiting []*batch
 	next := &batch{}
 	settle := func() error { // the oldest that is on its way
@@ -137,8 +137,8 @@ func Run(ctx context.Context, pool *pgxpool.Pool, items iter.Seq2[Item, error], 
 			return &StoppedError{Done: b.before, Err: b.err}
 		}
 		for _, r := range b.results {
-			if o.DryRun && (r.Outcome == Taken || r.Outcome == Changed) && (r.Kind == ClientRecord || r.Kind == UserRecord) {
-				writers.given[string(r.Kind)+" "+r.ID] = true // read by no writer before the next kind's turn
+			if o.DryRun {
+				writers.given.add(r)
 			}
 			switch r.Outcome {
 			case Taken:
@@ -204,7 +204,7 @@ func Run(ctx context.Context, pool *pgxpool.Pool, items iter.Seq2[Item, error], 
 			}
 			return s, &StoppedError{Done: s.Read, Err: err}
 		}
-		if len(waiting) > 0 && waiting[len(waiting)-1].items[0].Kind != item.Kind || len(next.items) > 0 && next.items[0].Kind != item.Kind {
+		if len(next.items) > 0 && next.items[0].Kind != item.Kind || len(waiting) > 0 && waiting[0].items[0].Kind != item.Kind {
 			if err := flush(); err != nil {
 				return s, err
 			}
@@ -224,21 +224,31 @@ func Run(ctx context.Context, pool *pgxpool.Pool, items iter.Seq2[Item, error], 
 
 var errDryRun = errors.New("dry run")
 
+// given is what a dry run would have taken by now, for the records that need it: clients and users. It isn't written while others read it,
+// because records of another kind wait.
+type given map[string]bool
+
+func (g given) add(r Result) {
+	if (r.Kind == ClientRecord || r.Kind == UserRecord) && (r.Outcome == Taken || r.Outcome == Changed) {
+		g[string(r.Kind)+" "+r.ID] = true
+	}
+}
+
+// has says whether all that a record misses would be there by now.
+func (g given) has(missing []string) bool {
+	return len(missing) > 0 && !slices.ContainsFunc(missing, func(needed string) bool { return !g[needed] })
+}
+
 // judge says what became of a record that was written, or gave an error. One that is not about the record is returned.
-func (w *writer) judge(item Item, err error) (Result, error) {
+func judge(item Item, err error, g given) (Result, error) {
 	r := Result{Kind: item.Kind, ID: item.ID, Outcome: Taken, Reasons: []string{}}
+	var refused *refusal
+	if errors.As(err, &refused) && g.has(refused.missing) || db.IsForeignKeyViolation(err) && g.has(item.Needs) {
+		err = errDryRun
+	}
 	refuse := func(reason string) (Result, error) {
 		r.Outcome, r.Reasons = Refused, []string{reason}
 		return r, nil
-	}
-	var refused *refusal
-	needed := item.Needs
-	if errors.As(err, &refused) {
-		needed = refused.missing
-	}
-	if w.options.DryRun && (refused != nil || db.IsForeignKeyViolation(err)) && len(needed) > 0 &&
-		!slices.ContainsFunc(needed, func(needed string) bool { return !w.given[needed] }) {
-		err = errDryRun // it would be there by now
 	}
 	switch {
 	case err == nil || errors.Is(err, errDryRun):
@@ -246,7 +256,7 @@ func (w *writer) judge(item Item, err error) (Result, error) {
 			r.Outcome, r.Reasons = Changed, item.Notes
 		}
 		return r, nil
-	case item.Key != "" && db.Violates(err, item.Key) || errors.Is(err, errPresent):
+	case item.Key != "" && db.Violates(err, item.Key), errors.Is(err, errPresent):
 		r.Outcome = Present
 		return r, nil
 	case errors.As(err, &refused):

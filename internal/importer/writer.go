@@ -18,9 +18,9 @@ import (
 type writers struct {
 	pool    *pgxpool.Pool
 	options Options
-	given   map[string]bool // what a dry run would have taken by now, for the records that need it
 	opened  int
 	free    chan *writer
+	given   given
 }
 
 // writer writes records by a connection that is its own, or one by one by any of the pool's.
@@ -28,7 +28,7 @@ type writer struct {
 	conn    *pgxpool.Conn // nil: any
 	begin   db.TxBeginner
 	options Options
-	given   map[string]bool
+	given   given
 }
 
 // take returns a writer that has nothing to do.
@@ -106,14 +106,14 @@ func (w *writer) write(ctx context.Context, items []Item, before int64) ([]Resul
 		if errs != nil {
 			err = errs[n]
 		}
-		result, failed := w.judge(item, err)
+		result, failed := judge(item, err, w.given)
 		if failed != nil { // not sent, or it may do better by itself: after a deadlock, say
 			err = one(ctx, w.begin, item, w.options.DryRun)
-			result, failed = w.judge(item, err)
+			result, failed = judge(item, err, w.given)
 		}
 		if item.Otherwise != nil && db.IsForeignKeyViolation(err) {
 			item.Store = item.Otherwise
-			result, failed = w.judge(item, one(ctx, w.begin, item, w.options.DryRun))
+			result, failed = judge(item, one(ctx, w.begin, item, w.options.DryRun), w.given)
 		}
 		if failed != nil {
 			return nil, failed
