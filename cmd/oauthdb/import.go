@@ -526,7 +526,9 @@ OIDC provider that it had before. docs/import.md leads through a move step by st
 			if o.Only, err = chosen(*only); err != nil {
 				return err
 			}
-			return from.run(ctx, c, &im, func(s *importer.Source) (iter.Seq2[importer.Item, error], error) { return importer.BetterAuth(ctx, s, o) })
+			return from.run(ctx, c, &im, func(s *importer.Source) (iter.Seq2[importer.Item, error], error) {
+				return importer.BetterAuth(ctx, s, o)
+			})
 		}
 	},
 }

@@ -14,11 +14,11 @@ const getJwks = async ({ context }) => {
 	return keys.some((key) => key.alg === "EdDSA") ? keys : [];
 };
 
-export const options = ({ baseURL, pool, secret, transaction = false, reuseInterval = 0, ownTables = false }) => ({
+export const options = ({ baseURL, pool, secret, transaction = false, reuseInterval = 0 }) => ({
 	baseURL,
 	secret,
-	database: ownTables ? pool : drizzleAdapter(drizzle(pool, { schema }), { provider: "pg", schema, transaction }),
-	emailAndPassword: ownTables ? { enabled: true } : { enabled: true, password: { hash: async (p) => `plain:${p}`, verify: async ({ hash, password }) => hash === `plain:${password}` } },
+	database: drizzleAdapter(drizzle(pool, { schema }), { provider: "pg", schema, transaction }),
+	emailAndPassword: { enabled: true, password: { hash: async (p) => `plain:${p}`, verify: async ({ hash, password }) => hash === `plain:${password}` } },
 	rateLimit: { enabled: false },
 	telemetry: { enabled: false },
 	disabledPaths: ["/token"],

@@ -11,9 +11,11 @@ const server = createServer((request, response) => handler(request, response));
 await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
 const baseURL = `http://127.0.0.1:${server.address().port}`;
 const { BETTER_AUTH_SECRET: secret, TRANSACTION, REUSE_INTERVAL, OWN_TABLES } = process.env;
-const ownTables = OWN_TABLES === "1";
-const all = options({ baseURL, pool, secret, transaction: TRANSACTION === "1", reuseInterval: Number(REUSE_INTERVAL ?? 0), ownTables });
-if (ownTables) await (await getMigrations(all)).runMigrations();
+const all = options({ baseURL, pool, secret, transaction: TRANSACTION === "1", reuseInterval: Number(REUSE_INTERVAL ?? 0) });
+if (OWN_TABLES === "1") {
+	Object.assign(all, { database: pool, emailAndPassword: { enabled: true } });
+	await (await getMigrations(all)).runMigrations();
+}
 const auth = betterAuth(all);
 const handler = toNodeHandler(auth);
 
