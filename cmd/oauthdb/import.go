@@ -365,7 +365,7 @@ var importRefreshTokensCommand = command{
 	summary: "take over refresh tokens, in plain or by their digests, from CSV or JSON",
 	details: `The columns of CSV, or the members of JSON, are ` + strings.Join(importer.RefreshTokenFields, ", ") + `. user_id, client_id
 and one of token and token_digest are needed. token is the token in plain, of which only the digest is stored; token_digest is its SHA-256 in
-base64url without padding. Tokens with one grant_id are given in one record, as lists: tokens, token_digests. Others are ignored. What was
+base64url without padding, or in hexadecimal. Tokens with one grant_id are given in one record, as lists: tokens, token_digests. Others are ignored. What was
 ended here doesn't come back.
 
 ` + importDetails,

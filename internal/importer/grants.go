@@ -3,6 +3,7 @@ package importer
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -176,6 +177,9 @@ func refreshToken(o map[string]json.RawMessage, l Lifetimes) Item {
 		p.Tokens = append(p.Tokens, raw.Digest())
 	}
 	for _, text := range digests {
+		if sum, err := hex.DecodeString(text); err == nil && len(sum) == sha256.Size {
+			text = base64.RawURLEncoding.EncodeToString(sum)
+		}
 		digest, err := token.ParseDigest(text)
 		if err != nil {
 			return refuse(fmt.Errorf("token_digest: %w", err))

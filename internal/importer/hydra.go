@@ -192,10 +192,8 @@ func renamed(row map[string]json.RawMessage) (notes []string) {
 	if json.Unmarshal(row["scopes"], &scopes) != nil {
 		return notes
 	}
-	scopes, changed := offline(scopes)
-	if changed {
+	if scopes, changed := offline(scopes); changed { // which is noted once, with the client
 		row["scopes"], _ = json.Marshal(scopes) // of a list of texts, never fails
-		notes = append(notes, "the scope offline is called offline_access")
 	}
 	return notes
 }
