@@ -4,7 +4,8 @@
 -- With merge, scopes and authorization_details are added to those that the user had agreed to in the same tenant, if that consent still
 -- counts. Otherwise they replace all of it.
 -- A client and user have one consent (oauth_consent_client_user_uidx). Agreeing in another tenant moves it there and merges nothing.
--- What ends the grants of the pair ends the consent too, even one that a concurrent call gives.
+-- What ends the grants of the pair ends the consent too, even one that a concurrent call gives. So does a client that changes what users see
+-- of it (PutClientDocument, UpdateRegistration).
 --   - granted: the consent is stored
 --   - unknown: there is no such client or user
 --   - disabled: the client is disabled (unauthorized_client)
@@ -38,7 +39,8 @@ WITH locked AS MATERIALIZED (
             WHEN @merge::boolean AND consent_goes_on(g, excluded) THEN merge_authorization_details(g.authorization_details, excluded.authorization_details)
             ELSE excluded.authorization_details
         END,
-        reference_id = excluded.reference_id, user_epoch = excluded.user_epoch, pair_epoch = excluded.pair_epoch, resources = NULL,
+        reference_id = excluded.reference_id, user_epoch = excluded.user_epoch, pair_epoch = excluded.pair_epoch,
+        client_epoch = excluded.client_epoch, resources = NULL,
         updated_at = now()
     RETURNING g.id, g.scopes, g.resource_scopes, g.authorization_details
 )
@@ -104,11 +106,12 @@ LEFT JOIN parents AS p ON true;
 -- name: FindConsent :one
 SELECT g.*
 FROM oauth_consent AS g
+JOIN oauth_client AS c ON c.client_id = g.client_id
 JOIN "user" AS u ON u.id = g.user_id
 WHERE g.client_id = @client_id::client_id
   AND g.user_id = @user_id::user_id
   AND g.reference_id IS NOT DISTINCT FROM sqlc.narg('reference_id')::reference_id
-  AND consent_counts(g, u);
+  AND consent_holds(g, c, u);
 
 -- CheckConsent says whether a client may go on without asking the user. It takes what the request asks for. covered is true if the user has
 -- agreed to all of it in this tenant, or if the client skips consent.
@@ -130,7 +133,7 @@ WITH checked AS MATERIALIZED (
     ) ON g.client_id = c.client_id
         AND g.user_id = @user_id::user_id
         AND g.reference_id IS NOT DISTINCT FROM sqlc.narg('reference_id')::reference_id
-        AND consent_counts(g, u)
+        AND consent_holds(g, c, u)
     CROSS JOIN consent_gaps(g, @scopes::text[], @resources::text[]) AS m (scopes, resources)
     WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
 )
@@ -169,7 +172,7 @@ JOIN oauth_client AS c ON c.client_id = g.client_id
 JOIN "user" AS u ON u.id = g.user_id
 WHERE g.user_id = @user_id::user_id
   AND (g.created_at, g.id) > (@after_created_at::timestamptz, @after_id::consent_id)
-  AND consent_counts(g, u)
+  AND consent_holds(g, c, u)
 ORDER BY g.created_at, g.id
 LIMIT @page_size::integer;
 
@@ -290,9 +293,10 @@ WITH page AS MATERIALIZED (
 ), dead AS MATERIALIZED (
     SELECT g.id
     FROM oauth_consent AS g
+    JOIN oauth_client AS c ON c.client_id = g.client_id
     JOIN "user" AS u ON u.id = g.user_id
     WHERE g.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
-      AND NOT consent_counts(g, u)
+      AND NOT consent_holds(g, c, u)
     FOR UPDATE OF g SKIP LOCKED
 ), deleted AS (
     DELETE FROM oauth_consent AS g

@@ -180,7 +180,6 @@ WITH presented AS MATERIALIZED (
         CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime,
         (c.metadata ->> 'id_token_signed_response_alg')::text AS id_token_signed_response_alg,
         c.refresh_token_lifetime, sector_of(c) AS sector,
-        coalesce(c.refresh_grace, @grace::interval) AS grace, coalesce(c.refresh_grace_until_used, @grace_until_used::boolean) AS until_used,
         kept_within(asked_or_granted(@scopes::text[], r.scopes), coalesce(c.scopes, @default_scopes::text[]))::text[] AS access_scopes,
         kept_within(asked_or_granted(@resources::text[], r.resources), coalesce(c.resources, @default_resources::text[]))::text[] AS access_resources,
         details_of_types(
@@ -231,7 +230,7 @@ WITH presented AS MATERIALIZED (
 ), judged AS MATERIALIZED (
     SELECT j.verdict, j.successor, j.successor_id, j.successor_expires_at, j.since
     FROM admitted AS p
-    CROSS JOIN judge_spent_refresh_token(p.id, @successor_id::refresh_token_id, p.grace, p.until_used)
+    CROSS JOIN judge_spent_refresh_token(p.id, @successor_id::refresh_token_id, @grace::interval, @grace_until_used::boolean)
         AS j (verdict, successor, successor_id, successor_expires_at, since)
     WHERE p.fresh AND (p.spent OR p.outcome = 'rotated') AND NOT EXISTS (SELECT FROM rotated)
 ), granted AS MATERIALIZED (
@@ -320,22 +319,33 @@ LEFT JOIN admitted AS m ON true
 LEFT JOIN judged AS j ON true
 LEFT JOIN answer AS w ON true;
 
--- DeleteExpiredRefreshTokens deletes up to batch_size refresh tokens that expired more than retention ago, and returns how many. Spent ones
--- are kept that long because their reuse is recognised by them. A token that an access token refers to is left until that one is deleted, so
--- call DeleteExpiredAccessTokens first. It skips rows that are locked.
--- name: DeleteExpiredRefreshTokens :execrows
+-- DeleteExpiredRefreshTokens deletes refresh tokens that expired more than retention ago: of those that did at after_expires_at or later, the
+-- batch_size first. Spent ones are kept that long because their reuse is recognised by them. Begin with the zero time, and go on with
+-- last_expires_at until fewer are deleted. A token that an access token refers to is left until that one is deleted, so call
+-- DeleteExpiredAccessTokens first. It skips rows that are locked.
+-- name: DeleteExpiredRefreshTokens :one
 WITH due AS MATERIALIZED (
-    SELECT r.id
+    SELECT r.id, r.expires_at
     FROM oauth_refresh_token AS r
-    WHERE r.expires_at <= now() - @retention::interval AND r.expires_at <= now()
+    WHERE r.expires_at >= @after_expires_at::timestamptz AND r.expires_at <= now() - @retention::interval AND r.expires_at <= now()
       AND (r.access_token_expires_at IS NULL OR r.access_token_expires_at <= now())
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.refresh_id = r.id)
     ORDER BY r.expires_at
     LIMIT @batch_size::integer
     FOR UPDATE OF r SKIP LOCKED
+), deleted AS (
+    DELETE FROM oauth_refresh_token AS r
+    WHERE r.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    RETURNING r.id
+), last AS (
+    SELECT d.expires_at
+    FROM due AS d
+    ORDER BY d.expires_at DESC
+    LIMIT 1
 )
-DELETE FROM oauth_refresh_token AS r
-WHERE r.id = ANY (ARRAY(SELECT d.id::text FROM due AS d));
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.expires_at AS last_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true;
 
 -- DeleteSpentRefreshTokens deletes refresh tokens that have no expiry, were spent more than retention ago, and that no access token refers
 -- to. It looks at page_size tokens in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is

@@ -21,7 +21,7 @@ WITH checked AS MATERIALIZED (
     ) ON g.client_id = c.client_id
         AND g.user_id = $2::user_id
         AND g.reference_id IS NOT DISTINCT FROM $3::reference_id
-        AND consent_counts(g, u)
+        AND consent_holds(g, c, u)
     CROSS JOIN consent_gaps(g, $4::text[], $5::text[]) AS m (scopes, resources)
     WHERE c.client_id = $6::client_id AND c.deleted_at IS NULL
 )
@@ -105,9 +105,10 @@ WITH page AS MATERIALIZED (
 ), dead AS MATERIALIZED (
     SELECT g.id
     FROM oauth_consent AS g
+    JOIN oauth_client AS c ON c.client_id = g.client_id
     JOIN "user" AS u ON u.id = g.user_id
     WHERE g.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
-      AND NOT consent_counts(g, u)
+      AND NOT consent_holds(g, c, u)
     FOR UPDATE OF g SKIP LOCKED
 ), deleted AS (
     DELETE FROM oauth_consent AS g
@@ -150,13 +151,14 @@ func (q *Queries) DeleteDeadConsents(ctx context.Context, arg DeleteDeadConsents
 }
 
 const findConsent = `-- name: FindConsent :one
-SELECT g.id, g.created_at, g.updated_at, g.client_id, g.user_id, g.reference_id, g.scopes, g.resource_scopes, g.user_epoch, g.pair_epoch, g.resources, g.requested_user_info_claims, g.authorization_details
+SELECT g.id, g.created_at, g.updated_at, g.client_id, g.user_id, g.reference_id, g.scopes, g.resource_scopes, g.user_epoch, g.pair_epoch, g.resources, g.requested_user_info_claims, g.authorization_details, g.client_epoch
 FROM oauth_consent AS g
+JOIN oauth_client AS c ON c.client_id = g.client_id
 JOIN "user" AS u ON u.id = g.user_id
 WHERE g.client_id = $1::client_id
   AND g.user_id = $2::user_id
   AND g.reference_id IS NOT DISTINCT FROM $3::reference_id
-  AND consent_counts(g, u)
+  AND consent_holds(g, c, u)
 `
 
 type FindConsentParams struct {
@@ -187,6 +189,7 @@ func (q *Queries) FindConsent(ctx context.Context, arg FindConsentParams) (OAuth
 		&i.Resources,
 		&i.RequestedUserInfoClaims,
 		&i.AuthorizationDetails,
+		&i.ClientEpoch,
 	)
 	if err != nil {
 		err = fmt.Errorf("query FindConsent: %w", err)
@@ -222,7 +225,8 @@ WITH locked AS MATERIALIZED (
             WHEN $8::boolean AND consent_goes_on(g, excluded) THEN merge_authorization_details(g.authorization_details, excluded.authorization_details)
             ELSE excluded.authorization_details
         END,
-        reference_id = excluded.reference_id, user_epoch = excluded.user_epoch, pair_epoch = excluded.pair_epoch, resources = NULL,
+        reference_id = excluded.reference_id, user_epoch = excluded.user_epoch, pair_epoch = excluded.pair_epoch,
+        client_epoch = excluded.client_epoch, resources = NULL,
         updated_at = now()
     RETURNING g.id, g.scopes, g.resource_scopes, g.authorization_details
 )
@@ -268,7 +272,8 @@ type GrantConsentRow struct {
 // With merge, scopes and authorization_details are added to those that the user had agreed to in the same tenant, if that consent still
 // counts. Otherwise they replace all of it.
 // A client and user have one consent (oauth_consent_client_user_uidx). Agreeing in another tenant moves it there and merges nothing.
-// What ends the grants of the pair ends the consent too, even one that a concurrent call gives.
+// What ends the grants of the pair ends the consent too, even one that a concurrent call gives. So does a client that changes what users see
+// of it (PutClientDocument, UpdateRegistration).
 //   - granted: the consent is stored
 //   - unknown: there is no such client or user
 //   - disabled: the client is disabled (unauthorized_client)
@@ -528,7 +533,7 @@ JOIN oauth_client AS c ON c.client_id = g.client_id
 JOIN "user" AS u ON u.id = g.user_id
 WHERE g.user_id = $1::user_id
   AND (g.created_at, g.id) > ($2::timestamptz, $3::consent_id)
-  AND consent_counts(g, u)
+  AND consent_holds(g, c, u)
 ORDER BY g.created_at, g.id
 LIMIT $4::integer
 `

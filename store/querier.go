@@ -231,8 +231,10 @@ type Querier interface {
 	// up to batch_size access tokens, up to batch_size refresh tokens that no access token refers to, and the families that have no token and
 	// whose client doesn't poll, so nothing cascades. Repeat it until all three counts are 0. It skips rows that are locked.
 	DeleteEndedAuthorizations(ctx context.Context, arg DeleteEndedAuthorizationsParams) (DeleteEndedAuthorizationsRow, error)
-	// DeleteExpiredAccessTokens deletes up to batch_size access tokens that have expired, and returns how many. It skips rows that are locked.
-	DeleteExpiredAccessTokens(ctx context.Context, batchSize int32) (int64, error)
+	// DeleteExpiredAccessTokens deletes access tokens that have expired: of those that did at after_expires_at or later, the batch_size first. Begin
+	// with the zero time, and go on with last_expires_at until fewer are deleted, so that no batch reads again what is left of those before it:
+	// PostgreSQL keeps a deleted row for as long as an older transaction runs. It skips rows that are locked.
+	DeleteExpiredAccessTokens(ctx context.Context, arg DeleteExpiredAccessTokensParams) (DeleteExpiredAccessTokensRow, error)
 	// DeleteExpiredAttemptCounts deletes up to batch_size counts whose window has ended, and returns how many.
 	DeleteExpiredAttemptCounts(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredAuthorizations deletes up to batch_size requests and codes that lapsed more than retention ago and have no token, and returns
@@ -256,10 +258,11 @@ type Querier interface {
 	DeleteExpiredPolledRequests(ctx context.Context, arg DeleteExpiredPolledRequestsParams) (int64, error)
 	// DeleteExpiredProofs deletes up to batch_size proofs that are too old to be accepted, and returns how many.
 	DeleteExpiredProofs(ctx context.Context, batchSize int32) (int64, error)
-	// DeleteExpiredRefreshTokens deletes up to batch_size refresh tokens that expired more than retention ago, and returns how many. Spent ones
-	// are kept that long because their reuse is recognised by them. A token that an access token refers to is left until that one is deleted, so
-	// call DeleteExpiredAccessTokens first. It skips rows that are locked.
-	DeleteExpiredRefreshTokens(ctx context.Context, arg DeleteExpiredRefreshTokensParams) (int64, error)
+	// DeleteExpiredRefreshTokens deletes refresh tokens that expired more than retention ago: of those that did at after_expires_at or later, the
+	// batch_size first. Spent ones are kept that long because their reuse is recognised by them. Begin with the zero time, and go on with
+	// last_expires_at until fewer are deleted. A token that an access token refers to is left until that one is deleted, so call
+	// DeleteExpiredAccessTokens first. It skips rows that are locked.
+	DeleteExpiredRefreshTokens(ctx context.Context, arg DeleteExpiredRefreshTokensParams) (DeleteExpiredRefreshTokensRow, error)
 	// DeleteExpiredSecurityEvents deletes up to batch_size events that were written more than retention ago, and returns how many. It skips rows
 	// that are locked.
 	DeleteExpiredSecurityEvents(ctx context.Context, arg DeleteExpiredSecurityEventsParams) (int64, error)
@@ -544,7 +547,8 @@ type Querier interface {
 	// With merge, scopes and authorization_details are added to those that the user had agreed to in the same tenant, if that consent still
 	// counts. Otherwise they replace all of it.
 	// A client and user have one consent (oauth_consent_client_user_uidx). Agreeing in another tenant moves it there and merges nothing.
-	// What ends the grants of the pair ends the consent too, even one that a concurrent call gives.
+	// What ends the grants of the pair ends the consent too, even one that a concurrent call gives. So does a client that changes what users see
+	// of it (PutClientDocument, UpdateRegistration).
 	//   - granted: the consent is stored
 	//   - unknown: there is no such client or user
 	//   - disabled: the client is disabled (unauthorized_client)
@@ -849,8 +853,9 @@ type Querier interface {
 	// error.
 	// Fetches are ordered by fetched_at; one that lies ahead counts as now. The document need not be fetched again for fresh_for.
 	// token_endpoint_auth_method is none if it is nil. Such a client has no secret.
-	// changes are the columns that changed, consent_changes those of them about which users have to be asked again. A disabled client stays
-	// disabled, and is_disabled says so.
+	// changes are the columns that changed, and consent_changes those of them that users see when they are asked for consent. If there is one of
+	// these, no consent that was given to the client before counts any more, so that users are asked again; grants go on. A disabled client
+	// stays disabled, and is_disabled says so.
 	//   - inserted: the client is new
 	//   - changed: the document is another one than the one stored
 	//   - fresh: the document says what is stored; it is fresh again
@@ -1142,6 +1147,8 @@ type Querier interface {
 	// token is used.
 	// token_endpoint_auth_method is client_secret_basic if it is nil. If the method uses a secret, client_secret is the digest of a new one, for
 	// client_secret_lifetime (store.Never: without end). Without it the client keeps the secret that it has. A client of another method has none.
+	// If what users see when they are asked for consent changes (redirect_uris, scopes, name, uri, icon, tos, policy), no consent that was given
+	// to the client before counts any more, so that users are asked again; grants go on.
 	// ip_address is for the security event (ListSecurityEvents).
 	//   - updated: the registration is replaced, or was by the same call before (200)
 	//   - unauthenticated: the token is not this client's present one, or the client is deleted; nothing changes (invalid_token, 401)
