@@ -67,6 +67,9 @@ clients: ## let client libraries from npm and of Go use the example's provider; 
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "clients: node and npm are needed" >&2; exit 1; }
 	$(if $(NEWEST),npm update --prefix internal/clienttests/testdata/npm)
 	cd internal/clienttests && go test . -count=1 -v $(TESTFLAGS)
+.PHONY: hydra
+hydra: ## let an Ory Hydra issue refresh tokens, and import its tables; make hydra DUMP=1 keeps them for the tests
+	cd bench/http && go test . -run '^TestTheTablesOfHydraAreImported$$' -count=1 -v -hydra $(if $(DUMP),-write-dump) $(TESTFLAGS)
 .PHONY: mcp
 mcp: ## let an MCP client by its official SDK call a tool; make mcp NEWEST=1 takes what npm has today
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "mcp: node and npm are needed" >&2; exit 1; }
@@ -89,6 +92,12 @@ crash: ## kill PostgreSQL twenty times in the middle of grants, and judge what i
 	cd internal/storetests && go test ./crash -count=1 -crashes 20 -v
 failover: ## kill a primary in the middle of grants, promote its standby, and judge what it has: make failover ROUNDS=10
 	cd internal/storetests && go test ./failover -count=1 -timeout 60m -failovers $(or $(ROUNDS),1) -v $(TESTFLAGS)
+.PHONY: cells
+cells: ## set up two cells by docs/cells/setup.sh, and kill the primary of each
+	@command -v pg_autoctl >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y \
+		pgbouncer pg-auto-failover-cli $$(apt-cache search --names-only '^postgresql-[0-9]+-auto-failover$$' | cut -d ' ' -f 1); } || \
+		{ echo "cells: pg_auto_failover is needed: apt install pg-auto-failover-cli postgresql-15-auto-failover pgbouncer" >&2; exit 1; }
+	cd internal/storetests && go test ./cells -run '^TestTheScript' -count=1 -v $(TESTFLAGS)
 .PHONY: replicas
 replicas: ## have a standby that lags answer introspections after revocations: make replicas LAG=5s REVOCATIONS=50
 	cd internal/storetests && go test ./replica -count=1 -v -timeout 60m -lag $(or $(LAG),1500ms) -revocations $(or $(REVOCATIONS),20) $(TESTFLAGS)

@@ -790,6 +790,7 @@ CREATE TABLE public.oauth_client (
     document_changes public.text_list,
     unused_since timestamp with time zone,
     unused_checked_at timestamp with time zone,
+    consents_epoch bigint DEFAULT 0 NOT NULL,
     CONSTRAINT oauth_client_deleted_is_disabled CHECK (((deleted_at IS NULL) OR disabled)),
     CONSTRAINT oauth_client_foreign_secret_hash_is_hash CHECK (((((foreign_secret_hash)::text COLLATE "C") ~ '^([$][A-Za-z0-9_-]+[$]|[{][A-Za-z0-9._-]+[}]|(pbkdf2|argon2|bcrypt|scrypt)[A-Za-z0-9_-]*[$:])[!-)+-~]+$'::text) AND (((foreign_secret_hash)::text COLLATE "C") !~* '^[{](noop|plain|clear)'::text))),
     CONSTRAINT oauth_client_one_kind_of_secret CHECK (((client_secret IS NULL) OR (foreign_secret_hash IS NULL))),
@@ -931,6 +932,8 @@ COMMENT ON COLUMN public.oauth_client.document_changes IS 'Columns that the last
 COMMENT ON COLUMN public.oauth_client.unused_since IS 'Since when MarkUnusedClients has found nothing that the client was granted; NULL if it has found something, or has not looked.';
 
 COMMENT ON COLUMN public.oauth_client.unused_checked_at IS 'When MarkUnusedClients last made sure of that.';
+
+COMMENT ON COLUMN public.oauth_client.consents_epoch IS 'Rises when the client changes what users see of it. Consents given before that don''t count any more.';
 
 CREATE FUNCTION public.is_ended(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -1105,10 +1108,11 @@ CREATE TABLE public.oauth_consent (
     resources public.text_list,
     requested_user_info_claims public.text_list,
     authorization_details public.stored_array,
+    client_epoch bigint DEFAULT 0 NOT NULL,
     CONSTRAINT oauth_consent_times_are_finite CHECK ((isfinite(created_at) AND isfinite(updated_at)))
 );
 
-COMMENT ON TABLE public.oauth_consent IS 'What a user has agreed to for a client. A user and client have at most one row, so a consent is in one tenant at a time. It counts only while its epochs are the user''s (consent_counts).';
+COMMENT ON TABLE public.oauth_consent IS 'What a user has agreed to for a client. A user and client have at most one row, so a consent is in one tenant at a time. It counts only while its epochs are the user''s and the client''s (consent_holds).';
 
 COMMENT ON COLUMN public.oauth_consent.user_id IS 'The user who agreed.';
 
@@ -1127,6 +1131,8 @@ COMMENT ON COLUMN public.oauth_consent.resources IS 'For a better-auth server, l
 COMMENT ON COLUMN public.oauth_consent.requested_user_info_claims IS 'What the claims parameter asked for.';
 
 COMMENT ON COLUMN public.oauth_consent.authorization_details IS 'authorization_details that the user agreed to (RFC 9396).';
+
+COMMENT ON COLUMN public.oauth_consent.client_epoch IS 'consents_epoch of the client when the user agreed, set by a trigger.';
 
 CREATE FUNCTION public.agreed_resource_scopes(g public.oauth_consent) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -1284,9 +1290,15 @@ COMMENT ON FUNCTION public.consent_gaps(g public.oauth_consent, asked text[], at
 
 CREATE FUNCTION public.consent_goes_on(g public.oauth_consent, n public.oauth_consent) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN ((NOT (((g).reference_id)::text IS DISTINCT FROM ((n).reference_id)::text)) AND ((g).user_epoch = (n).user_epoch) AND ((g).pair_epoch = (n).pair_epoch));
+    RETURN ((NOT (((g).reference_id)::text IS DISTINCT FROM ((n).reference_id)::text)) AND ((g).user_epoch = (n).user_epoch) AND ((g).pair_epoch = (n).pair_epoch) AND ((g).client_epoch = (n).client_epoch));
 
 COMMENT ON FUNCTION public.consent_goes_on(g public.oauth_consent, n public.oauth_consent) IS 'Whether the stored consent g is one of the same tenant as the new one n, and still counts, so that n can be merged into it.';
+
+CREATE FUNCTION public.consent_holds(g public.oauth_consent, c public.oauth_client, u public."user") RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (public.consent_counts(g, u) AND ((g).client_epoch = (c).consents_epoch));
+
+COMMENT ON FUNCTION public.consent_holds(g public.oauth_consent, c public.oauth_client, u public."user") IS 'Whether a consent counts, and its client is still what the user saw. NULL without a consent, its client or its user.';
 
 CREATE FUNCTION public.count_attempt(of_purpose text, of_subject text, most integer, attempt_window interval, is_right boolean, OUT is_allowed boolean, OUT attempts_left bigint, OUT resets_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
@@ -1338,6 +1350,26 @@ CREATE FUNCTION public.deadline(given interval, at_most interval, name text) RET
     RETURN COALESCE(public.expiry(now(), given, at_most, name), (public.refuse_parameter(name, 'is without end'::text))::timestamp with time zone);
 
 COMMENT ON FUNCTION public.deadline(given interval, at_most interval, name text) IS 'Returns when something expires that has to: as expiry from now on, but store.Never is an error.';
+
+CREATE FUNCTION public.delete_account(owner text, of_account text) RETURNS public.outcome
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    verdict outcome;
+BEGIN
+    PERFORM FROM account AS c WHERE c.user_id = owner ORDER BY c.id FOR UPDATE;
+    SELECT CASE WHEN bool_or(c.id = of_account) IS NOT TRUE THEN 'unknown' WHEN count(*) = 1 THEN 'last' ELSE 'deleted' END INTO verdict
+    FROM account AS c
+    WHERE c.user_id = owner;
+    IF verdict = 'deleted' THEN
+        DELETE FROM account AS c WHERE c.id = of_account;
+    END IF;
+    RETURN verdict;
+END
+$$;
+
+COMMENT ON FUNCTION public.delete_account(owner text, of_account text) IS 'Part of DeleteAccount, which has locked the user: deletes an account unless it is the last one, and returns the verdict. VOLATILE, so that it sees the accounts that were created while the statement waited for the user or for one of them.';
 
 CREATE FUNCTION public.delete_client(of_client text, is_managed boolean, manager text) RETURNS boolean
     LANGUAGE plpgsql
@@ -1805,6 +1837,12 @@ $_$;
 
 COMMENT ON FUNCTION public.is_redirect_uri(uri text) IS 'Whether a client may register a redirect URI for itself (RFC 7591, section 5): https, http at a loopback address, or a scheme of an application. It is absolute and has no fragment (RFC 6749, section 3.1.2) and no userinfo. Never NULL.';
 
+CREATE FUNCTION public.is_shown(field text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (field = ANY (ARRAY['redirect_uris'::text, 'scopes'::text, 'name'::text, 'uri'::text, 'icon'::text, 'tos'::text, 'policy'::text]));
+
+COMMENT ON FUNCTION public.is_shown(field text) IS 'Whether users see a column of a client when they are asked for consent.';
+
 CREATE FUNCTION public.is_within(part text[], whole text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (cardinality(part) <= 32) THEN (part <@ whole) ELSE (jsonb_object(whole, whole) ?& part) END;
@@ -2019,45 +2057,30 @@ $_$;
 
 COMMENT ON FUNCTION public.judge_registration(redirect_uris text[], post_logout_redirect_uris text[], grant_types text[], auth_method text, jwks jsonb, jwks_uri text, tls_names integer, pages text[]) IS 'Why metadata that a client states about itself is refused (RFC 7591, section 3.2.2): invalid_redirect_uri or invalid_client_metadata. NULL if it is fit. tls_names is how many names of a certificate it has (RFC 8705, section 2.1.2), pages are its other URLs. Whether there is a secret is left to the calls.';
 
-CREATE FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean, verified text, subject_type text, redirect_uris text[], grant_types text[]) RETURNS public.outcome
-    LANGUAGE plpgsql
-    SET search_path TO 'public', 'pg_temp'
-    AS $$
-DECLARE
-    c oauth_client;
-BEGIN
-    SELECT x.* INTO c FROM oauth_client AS x WHERE x.client_id = of_client AND x.deleted_at IS NULL;
-    RETURN CASE
-        WHEN NOT manages(c, manager, successor) THEN 'unauthenticated'
-        WHEN c.disabled THEN 'disabled'
-        WHEN refused IS NOT NULL THEN refused
-        WHEN wants_secret AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL THEN 'invalid_client_metadata'
-        WHEN leaves_sector(c, verified, subject_type, redirect_uris, grant_types) THEN 'invalid_client_metadata'
-        ELSE 'disabled' -- it was when the statement began
-    END;
-END
-$$;
-
-COMMENT ON FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean, verified text, subject_type text, redirect_uris text[], grant_types text[]) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none; the rest is as in leaves_sector. VOLATILE, so that it sees what was committed while the statement waited for the client.';
-
-CREATE FUNCTION public.judge_repeated_approval(family public.authorization_id) RETURNS public.outcome
+CREATE FUNCTION public.judge_registration_update(c public.oauth_client, of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean, verified text, subject_type text, redirect_uris text[], grant_types text[]) RETURNS public.outcome
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     verdict outcome;
 BEGIN
-    SELECT CASE WHEN c.disabled THEN 'disabled' WHEN is_ended(a, c, u, s) THEN 'revoked' END::outcome INTO verdict
-    FROM oauth_authorization AS a
-    JOIN oauth_client AS c ON c.client_id = a.client_id
-    LEFT JOIN "user" AS u ON u.id = a.user_id
-    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE a.id = family;
-    RETURN verdict;
+    FOR look IN 1..2 LOOP
+        verdict := CASE
+            WHEN c.deleted_at IS NOT NULL OR NOT manages(c, manager, successor) THEN 'unauthenticated'
+            WHEN c.disabled THEN 'disabled'
+            WHEN refused IS NOT NULL THEN refused
+            WHEN wants_secret AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL THEN 'invalid_client_metadata'
+            WHEN leaves_sector(c, verified, subject_type, redirect_uris, grant_types) THEN 'invalid_client_metadata'
+        END;
+        EXIT WHEN verdict IS NOT NULL;
+        -- nothing stood against it: the statement has waited for the row, and found another one
+        SELECT x.* INTO c FROM oauth_client AS x WHERE x.client_id = of_client;
+    END LOOP;
+    RETURN coalesce(verdict, 'disabled'); -- it was when the statement got the row, and is not any more
 END
 $$;
 
-COMMENT ON FUNCTION public.judge_repeated_approval(family public.authorization_id) IS 'Part of ApproveAuthorization: what stands against approving a family again, NULL if nothing does. VOLATILE: the statement may have waited for the first approval, whose counters can be newer than those that it has read of the user and the client.';
+COMMENT ON FUNCTION public.judge_registration_update(c public.oauth_client, of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean, verified text, subject_type text, redirect_uris text[], grant_types text[]) IS 'Part of UpdateRegistration: why it changed nothing. c is the client as the statement saw it when it began; where nothing stands against that, it has waited, and the client is read again. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none; the rest is as in leaves_sector. VOLATILE, so that it sees what was committed while the statement waited for the client.';
 
 CREATE FUNCTION public.judge_repeated_grant(family public.authorization_id, of_client public.client_id, of_user public.user_id, of_scopes text[], of_resources text[], of_details jsonb, issued_as public.access_token_id, access_token public.token_digest, issued_with public.refresh_token_id, refresh_token public.token_digest, OUT verdict public.outcome, OUT access_token_expires_at timestamp with time zone, OUT refresh_token_expires_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
@@ -2148,6 +2171,9 @@ DECLARE
 BEGIN
     SELECT t.* INTO r FROM oauth_refresh_token AS t WHERE t.id = spent FOR KEY SHARE;
     SELECT t.* INTO n FROM oauth_refresh_token AS t WHERE t.id = r.successor_id;
+    SELECT coalesce(c.refresh_grace, grace), coalesce(c.refresh_grace_until_used, until_used) INTO grace, until_used
+    FROM oauth_client AS c
+    WHERE c.client_id = r.client_id;
     verdict := CASE
         WHEN r.id IS NULL THEN 'unknown'
         WHEN r.successor_id IS NULL THEN 'replayed'
@@ -2181,7 +2207,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.judge_spent_refresh_token(spent public.refresh_token_id, same_successor public.refresh_token_id, grace interval, until_used boolean, OUT verdict public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT successor_expires_at timestamp with time zone, OUT since timestamp with time zone) IS 'Part of RotateRefreshToken: the verdict about a spent token. While its successor is unused, it is retried for a repeated call, within grace, or at any time with until_used. Once its successor is used, a repeated call is superseded. Otherwise it is replayed, and the family ends (RFC 9700, section 4.14.2). VOLATILE, so that it sees what was committed while the statement waited for the token.';
+COMMENT ON FUNCTION public.judge_spent_refresh_token(spent public.refresh_token_id, same_successor public.refresh_token_id, grace interval, until_used boolean, OUT verdict public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT successor_expires_at timestamp with time zone, OUT since timestamp with time zone) IS 'Part of RotateRefreshToken: the verdict about a spent token. While its successor is unused, it is retried for a repeated call, within the client''s grace, or at any time if the client has that. Once its successor is used, a repeated call is superseded. Otherwise it is replayed, and the family ends (RFC 9700, section 4.14.2). VOLATILE, so that it sees what was committed while the statement waited for the token.';
 
 CREATE FUNCTION public.keep_finite() RETURNS trigger
     LANGUAGE plpgsql
@@ -2490,6 +2516,23 @@ $$;
 
 COMMENT ON FUNCTION public.proof_is_fresh(proof text, until timestamp with time zone) IS 'Records that a DPoP proof was presented (RFC 9449, section 11.1), and returns whether it is the first time. True if no proof was presented.';
 
+CREATE FUNCTION public.read_again(family public.authorization_id, of_user public.user_id, of_session public.session_id) RETURNS TABLE(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session)
+    LANGUAGE plpgsql ROWS 1
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN QUERY
+    SELECT f, k, o, b
+    FROM oauth_authorization AS f
+    JOIN oauth_client AS k ON k.client_id = f.client_id
+    LEFT JOIN "user" AS o ON o.id = of_user
+    LEFT JOIN session AS b ON b.id = of_session AND b.user_id = o.id
+    WHERE f.id = family;
+END
+$$;
+
+COMMENT ON FUNCTION public.read_again(family public.authorization_id, of_user public.user_id, of_session public.session_id) IS 'Part of the calls that lock a request to decide about it: the request, its client, and the user and the session of whoever decides, all as they are at one moment. VOLATILE, so that it sees what was committed while the statement waited for the request; what it knew of the others may have changed since.';
+
 CREATE TABLE public.oauth_refresh_token (
     id public.stored_refresh_token_id NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -2765,8 +2808,9 @@ BEGIN
         NEW.user_epoch := 0;
         NEW.pair_epoch := 0;
     END IF;
+    NEW.client_epoch := coalesce((SELECT c.consents_epoch FROM oauth_client AS c WHERE c.client_id = NEW.client_id), 0);
     -- A server that doesn't write the epochs doesn't know these columns either, and must not revive what has been ended.
-    IF TG_OP = 'UPDATE' AND (written.user_epoch, written.pair_epoch) <> (NEW.user_epoch, NEW.pair_epoch) THEN
+    IF TG_OP = 'UPDATE' AND (written.user_epoch, written.pair_epoch, written.client_epoch) <> (NEW.user_epoch, NEW.pair_epoch, NEW.client_epoch) THEN
         NEW.resource_scopes := NULL;
         NEW.authorization_details := NULL;
     END IF;
@@ -2774,7 +2818,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.stamp_consent() IS 'Trigger: gives a consent the epochs of its user, whichever server writes it. It stops counting when they rise.';
+COMMENT ON FUNCTION public.stamp_consent() IS 'Trigger: gives a consent the epochs of its user and client, whichever server writes it. It stops counting when they rise.';
 
 CREATE FUNCTION public.stamp_session() RETURNS trigger
     LANGUAGE plpgsql STABLE

@@ -75,25 +75,10 @@ WITH owner AS MATERIALIZED (
     FROM "user" AS u
     WHERE u.id = @user_id::user_id
     FOR NO KEY UPDATE
-), accounts AS MATERIALIZED (
-    SELECT c.id
+), judged AS MATERIALIZED (
+    SELECT delete_account(o.id, @id::account_id) AS verdict
     FROM owner AS o
-    JOIN account AS c ON c.user_id = o.id
-    ORDER BY c.id
-    FOR UPDATE OF c
-), deleted AS (
-    DELETE FROM account AS c
-    USING accounts AS a
-    WHERE c.id = a.id AND c.id = @id::account_id AND (SELECT count(*) FROM accounts) > 1
-    RETURNING c.id
 )
-SELECT noted(
-        (
-            CASE
-                WHEN EXISTS (SELECT FROM deleted) THEN 'deleted'
-                WHEN EXISTS (SELECT FROM accounts AS a WHERE a.id = @id::account_id) THEN 'last'
-                ELSE 'unknown'
-            END
-        )::outcome,
-        'DeleteAccount', of_user => @user_id::user_id, of_item => @id::account_id
-    )::outcome AS outcome;
+SELECT noted(coalesce(j.verdict, 'unknown')::outcome, 'DeleteAccount', of_user => @user_id::user_id, of_item => @id::account_id)::outcome AS outcome
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN judged AS j ON true;

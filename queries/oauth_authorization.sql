@@ -233,49 +233,51 @@ WITH asked AS MATERIALIZED (
     SELECT a.id, lock_parents(@user_id::user_id, a.client_id, sqlc.narg('session_id')::session_id) AS parents
     FROM oauth_authorization AS a
     WHERE a.id = @id::authorization_id
+), locked_request AS MATERIALIZED (
+    SELECT a.id, q.parents
+    FROM asked AS q
+    JOIN oauth_authorization AS a ON a.id = q.id
+    FOR NO KEY UPDATE OF a
 ), request AS MATERIALIZED (
     -- a second approval keeps what the first one wrote; only the code is new
-    SELECT a.id, a.client_id, a.response_mode, a.state,
-        (CASE WHEN a.kind = 'code' THEN resolve_redirect_uri(a.redirect_uri, c.redirect_uris) END)::text AS redirect_uri,
-        u.id AS user_id,
-        sector_of(c) AS sector,
-        coalesce(a.granted_scopes, as_set(@granted_scopes::text[])) AS granted_scopes,
-        -- not those that it has read itself: the first approval may have read later
-        coalesce(a.user_epoch, u.grants_epoch) AS user_epoch,
-        coalesce(a.client_epoch, c.grants_epoch) AS client_epoch,
-        coalesce(a.pair_epoch, pair_epoch(u.ended_grants, a.client_id, sqlc.narg('reference_id')::reference_id)) AS pair_epoch,
-        coalesce(a.decided_at, now()) AS decided_at,
-        CASE WHEN a.kind = 'code' THEN sqlc.narg('code')::token_digest END AS code,
-        CASE WHEN a.kind = 'code' THEN deadline(@code_lifetime::interval, c.code_lifetime, 'CodeLifetime') ELSE a.expires_at END AS code_expires_at,
+    SELECT l.id, (p.a).client_id::client_id AS client_id, (p.a).response_mode::text AS response_mode, (p.a).state::text AS state,
+        (CASE WHEN (p.a).kind = 'code' THEN resolve_redirect_uri((p.a).redirect_uri, (p.c).redirect_uris) END)::text AS redirect_uri,
+        (p.u).id::user_id AS user_id,
+        sector_of(p.c) AS sector,
+        coalesce((p.a).granted_scopes, as_set(@granted_scopes::text[])) AS granted_scopes,
+        coalesce((p.a).user_epoch, (p.u).grants_epoch) AS user_epoch,
+        coalesce((p.a).client_epoch, (p.c).grants_epoch) AS client_epoch,
+        coalesce((p.a).pair_epoch, pair_epoch((p.u).ended_grants, (p.a).client_id, sqlc.narg('reference_id')::reference_id)) AS pair_epoch,
+        coalesce((p.a).decided_at, now()) AS decided_at,
+        CASE WHEN (p.a).kind = 'code' THEN sqlc.narg('code')::token_digest END AS code,
+        CASE WHEN (p.a).kind = 'code' THEN deadline(@code_lifetime::interval, (p.c).code_lifetime, 'CodeLifetime') ELSE (p.a).expires_at END AS code_expires_at,
         (
             CASE
-                WHEN NOT may_decide(a, @user_id::user_id) THEN 'mismatched'
-                WHEN a.status = 'approved' AND a.redeemed_at IS NULL AND a.expires_at > now() AND a.user_id = @user_id::user_id
-                    AND a.session_id IS NOT DISTINCT FROM sqlc.narg('session_id')::session_id
+                WHEN NOT may_decide(p.a, @user_id::user_id) THEN 'mismatched'
+                WHEN (p.a).status = 'approved' AND (p.a).redeemed_at IS NULL AND (p.a).expires_at > now() AND (p.a).user_id = @user_id::user_id
+                    AND (p.a).session_id IS NOT DISTINCT FROM sqlc.narg('session_id')::session_id
                 THEN coalesce(
-                    judge_repeated_approval(a.id), judge_again(c, a, a.granted_scopes, @default_scopes::text[], @default_resources::text[]), 'retried'
+                    CASE WHEN (p.c).disabled THEN 'disabled' WHEN is_ended(p.a, p.c, p.u, p.s) THEN 'revoked' END::outcome,
+                    judge_again(p.c, p.a, (p.a).granted_scopes, @default_scopes::text[], @default_resources::text[]),
+                    'retried'
                 )
-                WHEN a.status <> 'pending' THEN 'decided'
-                WHEN a.revoked_at IS NOT NULL THEN 'revoked'
-                WHEN a.expires_at <= now() THEN 'expired'
-                WHEN c.disabled THEN 'disabled'
+                WHEN (p.a).status <> 'pending' THEN 'decided'
+                WHEN (p.a).revoked_at IS NOT NULL THEN 'revoked'
+                WHEN (p.a).expires_at <= now() THEN 'expired'
+                WHEN (p.c).disabled THEN 'disabled'
                 ELSE coalesce(
-                    granter_refusal(q.parents, u, sqlc.narg('session_id')::session_id, s),
+                    granter_refusal(l.parents, p.u, sqlc.narg('session_id')::session_id, p.s),
                     CASE
-                        WHEN NOT is_within(@granted_scopes::text[], a.scopes) THEN 'invalid_scope'
-                        WHEN NOT details_within(sqlc.narg('authorization_details')::jsonb, a.authorization_details, @compared_types::text[])
+                        WHEN NOT is_within(@granted_scopes::text[], (p.a).scopes) THEN 'invalid_scope'
+                        WHEN NOT details_within(sqlc.narg('authorization_details')::jsonb, (p.a).authorization_details, @compared_types::text[])
                         THEN 'invalid_authorization_details'
-                        ELSE coalesce(judge_again(c, a, @granted_scopes::text[], @default_scopes::text[], @default_resources::text[]), 'approved')
+                        ELSE coalesce(judge_again(p.c, p.a, @granted_scopes::text[], @default_scopes::text[], @default_resources::text[]), 'approved')
                     END
                 )
             END
         )::outcome AS outcome
-    FROM asked AS q
-    JOIN oauth_authorization AS a ON a.id = q.id
-    JOIN oauth_client AS c ON c.client_id = a.client_id
-    LEFT JOIN "user" AS u ON u.id = @user_id::user_id
-    LEFT JOIN session AS s ON s.id = sqlc.narg('session_id')::session_id AND s.user_id = u.id
-    FOR NO KEY UPDATE OF a
+    FROM locked_request AS l
+    CROSS JOIN read_again(l.id, @user_id::user_id, sqlc.narg('session_id')::session_id) AS p (a, c, u, s)
 ), approved AS (
     UPDATE oauth_authorization AS a
     SET status = 'approved', user_id = q.user_id, session_id = sqlc.narg('session_id')::session_id,

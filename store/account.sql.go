@@ -90,30 +90,15 @@ WITH owner AS MATERIALIZED (
     -- locked, so that two calls that each delete one of the last two accounts run one after the other
     SELECT u.id
     FROM "user" AS u
-    WHERE u.id = $2::user_id
+    WHERE u.id = $1::user_id
     FOR NO KEY UPDATE
-), accounts AS MATERIALIZED (
-    SELECT c.id
+), judged AS MATERIALIZED (
+    SELECT delete_account(o.id, $2::account_id) AS verdict
     FROM owner AS o
-    JOIN account AS c ON c.user_id = o.id
-    ORDER BY c.id
-    FOR UPDATE OF c
-), deleted AS (
-    DELETE FROM account AS c
-    USING accounts AS a
-    WHERE c.id = a.id AND c.id = $1::account_id AND (SELECT count(*) FROM accounts) > 1
-    RETURNING c.id
 )
-SELECT noted(
-        (
-            CASE
-                WHEN EXISTS (SELECT FROM deleted) THEN 'deleted'
-                WHEN EXISTS (SELECT FROM accounts AS a WHERE a.id = $1::account_id) THEN 'last'
-                ELSE 'unknown'
-            END
-        )::outcome,
-        'DeleteAccount', of_user => $2::user_id, of_item => $1::account_id
-    )::outcome AS outcome
+SELECT noted(coalesce(j.verdict, 'unknown')::outcome, 'DeleteAccount', of_user => $1::user_id, of_item => $2::account_id)::outcome AS outcome
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN judged AS j ON true
 `
 
 type DeleteAccountParams struct {
@@ -128,7 +113,7 @@ type DeleteAccountParams struct {
 //   - last: the account is the user's last one and stays
 //   - unknown: the user has no such account
 func (q *Queries) DeleteAccount(ctx context.Context, arg DeleteAccountParams) (Outcome, error) {
-	row := q.db.QueryRow(ctx, deleteAccount, arg.ID, arg.UserID)
+	row := q.db.QueryRow(ctx, deleteAccount, arg.UserID, arg.ID)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {

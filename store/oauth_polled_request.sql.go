@@ -316,26 +316,27 @@ WITH asked AS MATERIALIZED (
     SELECT p.id, p.expires_at, lock_parents($1::user_id, NULL, $2::session_id) AS parents
     FROM oauth_polled_request AS p
     WHERE p.user_code = $4::token_digest
+), locked_request AS MATERIALIZED (
+    SELECT a.id, q.expires_at, q.parents
+    FROM asked AS q
+    JOIN oauth_authorization AS a ON a.id = q.id
+    FOR NO KEY UPDATE OF a
 ), request AS MATERIALIZED (
-    SELECT a.id, a.client_id, u.id AS user_id, $2::session_id AS session_id,
+    SELECT l.id, (p.a).client_id::client_id AS client_id, (p.u).id::user_id AS user_id, $2::session_id AS session_id,
         coalesce(
-            granter_refusal(q.parents, u, $2::session_id, s),
+            granter_refusal(l.parents, p.u, $2::session_id, p.s),
             CASE
-                WHEN q.expires_at <= now() THEN 'expired'
-                WHEN a.user_id <> u.id THEN 'mismatched'
-                WHEN a.status <> 'pending' THEN 'decided'
-                WHEN a.revoked_at IS NOT NULL THEN 'revoked'
-                WHEN c.disabled THEN 'disabled'
-                WHEN a.user_id = u.id THEN 'retried'
+                WHEN l.expires_at <= now() THEN 'expired'
+                WHEN (p.a).user_id <> (p.u).id THEN 'mismatched'
+                WHEN (p.a).status <> 'pending' THEN 'decided'
+                WHEN (p.a).revoked_at IS NOT NULL THEN 'revoked'
+                WHEN (p.c).disabled THEN 'disabled'
+                WHEN (p.a).user_id = (p.u).id THEN 'retried'
                 ELSE 'claimed'
             END::outcome
         )::outcome AS outcome
-    FROM asked AS q
-    JOIN oauth_authorization AS a ON a.id = q.id
-    JOIN oauth_client AS c ON c.client_id = a.client_id
-    LEFT JOIN "user" AS u ON u.id = $1::user_id
-    LEFT JOIN session AS s ON s.id = $2::session_id AND s.user_id = u.id
-    FOR NO KEY UPDATE OF a
+    FROM locked_request AS l
+    CROSS JOIN read_again(l.id, $1::user_id, $2::session_id) AS p (a, c, u, s)
 ), claimed AS (
     UPDATE oauth_authorization AS a
     SET user_id = q.user_id, session_id = q.session_id, updated_at = now()

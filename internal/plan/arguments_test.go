@@ -254,6 +254,8 @@ var special = map[string]map[string]string{
 	"function was_rotated_into":          {"Of_token": "refresh_token_id", "Same_successor": "'new"},
 	"function lock_live_access_token":    {"Of_token": "access_token_id"},
 	"IssueGrant":                         {"ID": "'new", "RefreshTokenID": "'new", "AccessTokenID": "'new", "GrantType": "'server", "AuthorizationDetails": "'[]"},
+	"ImportRefreshToken":                 {"ID": "'new", "Tokens": "'{" + fresh("imported") + "}", "UserID": "'usr_newcomer", "ReferenceID": null, "ExpiresAt": "'tomorrow", "AuthorizationDetails": "'[]"},
+	"ImportConsent":                      {"ID": "'new", "UserID": "'usr_newcomer", "ReferenceID": null, "AuthorizationDetails": "'[]"},
 	"CreateClient":                       {"ClientID": "'new", "JWKS": null, "ForeignSecretHash": null},
 	"UpdateClient":                       {"Cleared": "'{}", "JWKS": null},
 	"CreateUser":                         {"Email": "'new@example.com"},
@@ -300,6 +302,8 @@ var special = map[string]map[string]string{
 	"function is_older_secret":           {"Of_client": "client_with_secrets", "Presented": "older_secret"},
 	"function make_room_for_session":     {"Owner": "user_id", "Max_sessions": "'1", "Newest": "'none"},
 	"function live_session":              {"Of_session": "session_id"},
+	"function read_again":                {"Family": "authorization_id", "Of_user": "user_id", "Of_session": "session_id"},
+	"function delete_account":            {"Owner": "user_id", "Of_account": "account_id"},
 	"function lock_parents":              {"Of_user": "user_id", "Of_client": "client_id", "Of_session": "session_id"},
 
 	"UpdateRegistration":                   {"ClientID": "registered_client", "RegistrationAccessToken": "registration", "TokenEndpointAuthMethod": "'none", "RedirectURIs": "'{https://a.example/}", "PostLogoutRedirectURIs": null, "JWKS": null, "JWKSURI": null, "URI": null, "Icon": null, "TOS": null, "Policy": null, "BackchannelLogoutURI": null, "SectorIdentifier": null, "SubjectType": null},

@@ -384,7 +384,7 @@ func TestRoutinesKeepWhatTheirCommentsPromise(t *testing.T) {
 		"{others}", `jsonb_populate_record(NULL::oauth_access_token, '{"client_id": "a", "resources": ["b"]}')`)
 }
 
-// What UpdateRegistration says that has changed nothing, where nothing stands against it any more: the client was disabled when it began.
+// What UpdateRegistration says that has waited and changed nothing, though nothing stands against it any more: the client was disabled meanwhile.
 func TestReasonForAnUpdateThatChangedNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
@@ -400,7 +400,10 @@ func TestReasonForAnUpdateThatChangedNothing(t *testing.T) {
 	} {
 		w.Exec(`UPDATE oauth_client SET registration_access_token = $2, `+c.columns+` WHERE client_id = $1`, string(w.Client), string(fixture.Digest("manager")))
 		var reason string
-		w.OK(w.Pool.QueryRow(w.Ctx, `SELECT judge_registration_update($1, $2, NULL, NULL, $3, NULL, NULL, '{https://a.example/}', NULL)`,
+		w.OK(w.Pool.QueryRow(w.Ctx, `
+			SELECT judge_registration_update(c, c.client_id, $2, NULL, NULL, $3, NULL, NULL, '{https://a.example/}', NULL)
+			FROM oauth_client AS c
+			WHERE c.client_id = $1`,
 			string(w.Client), string(fixture.Digest("manager")), c.wants).Scan(&reason))
 		wantEqual(t, c.columns, reason, c.reason)
 	}

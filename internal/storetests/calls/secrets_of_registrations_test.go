@@ -115,31 +115,31 @@ func TestRegistrationThatWaitedForItselfIsRetried(t *testing.T) {
 	}
 }
 
-// A client that is enabled while an update is on its way is told that it was disabled, and of a secret only if it lacks one.
+// An update that changed nothing says why as it was when it began, if it has not waited: a client that is enabled since was disabled, and a token
+// that manages the client since didn't.
 func TestUpdateThatFoundItsClientDisabled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	w.replaceRoutine("judge_registration_update", `
-		UPDATE oauth_client AS c SET disabled = false, updated_at = now() WHERE c.client_id = of_client;
+		UPDATE oauth_client AS k
+		SET disabled = false, registration_access_token = manager, client_secret = repeat('A', 43), updated_at = now()
+		WHERE k.client_id = of_client;
 		RETURN judge_registration_update_before(
-			of_client, manager, successor, refused, wants_secret, verified, subject_type, redirect_uris, grant_types
+			c, of_client, manager, successor, refused, wants_secret, verified, subject_type, redirect_uris, grant_types
 		);`)
 	for _, c := range []struct {
-		method string
 		secret *token.Digest
 		has    string // what the client has, as an UPDATE sets it
 		want   store.Outcome
 	}{
-		{"client_secret_basic", new(fixture.Digest("new")), "foreign_secret_hash = NULL", store.OutcomeDisabled},
-		{"client_secret_basic", nil, "foreign_secret_hash = NULL", store.OutcomeInvalidClientMetadata},
-		{"client_secret_basic", nil, "foreign_secret_hash = '" + bcryptOfA + "'", store.OutcomeDisabled},
-		{"client_secret_basic", nil, "client_secret = repeat('A', 43)", store.OutcomeDisabled},
-		{"none", nil, "foreign_secret_hash = NULL", store.OutcomeDisabled},
+		{new(fixture.Digest("new")), "disabled = true", store.OutcomeDisabled},
+		{nil, "disabled = true", store.OutcomeDisabled},
+		{nil, "foreign_secret_hash = NULL", store.OutcomeInvalidClientMetadata},
+		{new(fixture.Digest("new")), "registration_access_token = repeat('B', 43)", store.OutcomeUnauthenticated},
 	} {
 		p := updateParams(w.open(func(p *store.RegisterClientParams) { p.TokenEndpointAuthMethod = new("none") }), "r1")
 		w.Exec(`UPDATE oauth_client SET `+c.has+` WHERE client_id = $1`, p.ClientID)
-		w.disable(p.ClientID)
-		p.TokenEndpointAuthMethod, p.ClientSecret, p.ClientSecretLifetime = &c.method, c.secret, store.Never
+		p.TokenEndpointAuthMethod, p.ClientSecret, p.ClientSecretLifetime = new("client_secret_basic"), c.secret, store.Never
 		w.update(p, c.want)
 	}
 }

@@ -351,7 +351,8 @@ func TestClientsAreInAllCells(t *testing.T) {
 	t.Parallel()
 	first, other := newPlace(t), newPlace(t)
 	first.run(page(t, "first"))
-	other.run(page(t, "others"), "first="+first.cluster.URL)
+	other.run(page(t, "others"))
+	other.run(page(t, "subscribe"), "first="+first.cluster.URL, "slot=clients_two")
 	all, err := cells.New(cells.Options{}, cells.Cell{Name: "one", Store: first.store}, cells.Cell{Name: "two", Store: other.store})
 	ok(t, err)
 
@@ -427,6 +428,76 @@ func TestClientsAreInAllCells(t *testing.T) {
 		if left != 0 {
 			t.Errorf("%d clients are left", left)
 		}
+	}
+}
+
+// The slot of a subscription is lost with the first cell's primary. To subscribe again copies what has changed since, over rows that are there.
+func TestClientsAreCopiedAgain(t *testing.T) {
+	t.Parallel()
+	first, other := newPlace(t), newPlace(t)
+	subscribe := func() { other.run(page(t, "subscribe"), "first="+first.cluster.URL, "slot=clients_two") }
+	named := func(client store.ClientID, name string) {
+		t.Helper()
+		fixture.Within(t, time.Minute, fmt.Sprintf("%s is %s in the other cell", client, name), func() bool {
+			c, err := other.store.GetClient(t.Context(), client)
+			return err == nil && c.Name != nil && *c.Name == name
+		})
+	}
+	create := func(client store.ClientID, name string) {
+		t.Helper()
+		_, err := first.store.CreateClient(t.Context(), store.CreateClientParams{
+			ID: store.NewOAuthClientID(), ClientID: client, ClientSecret: new(fixture.Digest("secret")), Name: &name, Scopes: []string{"notes"},
+			TokenEndpointAuthMethod: new("client_secret_basic"), GrantTypes: []string{"client_credentials"},
+		})
+		ok(t, err)
+	}
+	first.run(page(t, "first"))
+	other.run(page(t, "others"))
+	subscribe()
+	create("notes", "Notes")
+	named("notes", "Notes")
+	for range 2 { // the other cell counts more than the first
+		_, err := other.store.RevokeClientAuthorizations(t.Context(), "notes")
+		ok(t, err)
+	}
+
+	// One that the other cell had received and the first has lost is registered again.
+	create("lost", "Lost")
+	named("lost", "Lost")
+	first.run(`DELETE FROM oauth_client WHERE client_id = 'lost'`)
+	create("lost", "Registered again")
+	named("lost", "Registered again")
+
+	other.run(`ALTER SUBSCRIPTION clients DISABLE`)
+	fixture.Within(t, time.Minute, "the slot is lost", func() bool {
+		return first.run(`SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active; SELECT count(*) FROM pg_replication_slots`) == "0"
+	})
+	_, err := first.store.UpdateClient(t.Context(), store.UpdateClientParams{ClientID: "notes", Name: new("Renamed")})
+	ok(t, err)
+	create("later", "Later")
+
+	// Without the triggers, rows that are there are in the way.
+	other.run(`ALTER TABLE oauth_client DISABLE TRIGGER copied`)
+	other.run(page(t, "unsubscribe"))
+	subscribe()
+	fixture.Within(t, time.Minute, "the copy fails", func() bool {
+		return other.run(`SELECT sync_error_count > 0 FROM pg_stat_subscription_stats`) == "t"
+	})
+	if c, err := other.store.GetClient(t.Context(), "later"); !db.IsNotFound(err) {
+		t.Errorf("%v, %v, although the copy fails", c, err)
+	}
+	other.run(`ALTER TABLE oauth_client ENABLE REPLICA TRIGGER copied`)
+	named("notes", "Renamed")
+	named("later", "Later")
+	named("lost", "Registered again")
+	other.until("new copied")
+	_, err = first.store.UpdateClient(t.Context(), store.UpdateClientParams{ClientID: "later", Name: new("And renamed")})
+	ok(t, err)
+	named("later", "And renamed")
+	var epoch int64
+	other.row(`SELECT grants_epoch FROM oauth_client WHERE client_id = 'notes'`, &epoch)
+	if epoch != 2 {
+		t.Errorf("the other cell has counted %d endings, want 2", epoch)
 	}
 }
 

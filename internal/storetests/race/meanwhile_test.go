@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -171,4 +172,162 @@ func TestRaceSignInsOfOneUserRunOneAfterTheOther(t *testing.T) {
 		t.Errorf("the second of the same user waits %t, want true; that of another user %t, want false", second.waited, beside.waited)
 	}
 	w.wantCount("live sessions", 1, `SELECT count(*) FROM session WHERE user_id = $1 AND ended_at IS NULL`, s.user)
+}
+
+// TestRaceApprovalOfARequestThatIsClaimedMeanwhile: an approval that has waited for the claim of the request sees the user as the claim did. Who
+// was suspended before it isn't refused for that.
+func TestRaceApprovalOfARequestThatIsClaimedMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := newRaceWorld(t, 5)
+	for name, x := range map[string]struct {
+		before, after func(s *scene) (store.Outcome, error)
+	}{
+		"a user who is reinstated": {
+			func(s *scene) (store.Outcome, error) {
+				r, err := w.Q.SuspendUser(w.Ctx, s.user)
+				return r.Outcome, err
+			},
+			func(s *scene) (store.Outcome, error) { return w.Q.ReinstateUser(w.Ctx, s.user) },
+		},
+		"a client that is enabled": {
+			func(s *scene) (store.Outcome, error) { return w.Q.DisableClient(w.Ctx, s.client) },
+			func(s *scene) (store.Outcome, error) { return w.Q.EnableClient(w.Ctx, s.client) },
+		},
+		"a client that may ask for the scope again": {
+			func(s *scene) (store.Outcome, error) {
+				return w.updated(s, store.UpdateClientParams{Scopes: []string{}})
+			},
+			func(s *scene) (store.Outcome, error) {
+				return w.updated(s, store.UpdateClientParams{Scopes: fixture.Scopes})
+			},
+		},
+	} {
+		s := w.newScene(false, false)
+		_, err := x.before(s)
+		w.OK(err)
+		claim := w.holdingRows(`SELECT FROM oauth_authorization WHERE id = $1 FOR NO KEY UPDATE`, s.asking.id)
+		var got store.ApproveAuthorizationRow
+		approval := w.starts("ApproveAuthorization", func(q *store.Queries) (err error) {
+			got, err = q.ApproveAuthorization(w.Ctx, store.ApproveAuthorizationParams{
+				ID: s.asking.id, UserID: s.user, GrantedScopes: s.scopes(), DefaultScopes: fixture.Scopes,
+			})
+			return err
+		})
+		approval.wantWaiting("oauth_authorization")
+		_, err = x.after(s)
+		w.OK(err)
+		claimed, err := claim.q.FindAuthorizationByUserCode(w.Ctx, store.FindAuthorizationByUserCodeParams{
+			UserCode: fixture.Digest(userCode(s.asking)), UserID: s.user,
+		})
+		w.OK(err)
+		claim.commits()
+		approval.succeeds()
+		w.Want(name+": FindAuthorizationByUserCode", claimed.Outcome, store.OutcomeClaimed)
+		w.Want(name+": ApproveAuthorization", got.Outcome, store.OutcomeApproved)
+		poll, err := w.Q.PollDeviceCode(w.Ctx, s.poll(s.asking, fixture.Unique("at")))
+		w.OK(err)
+		w.Want(name+": PollDeviceCode", poll.Outcome, store.OutcomeRedeemed)
+	}
+}
+
+// updated changes the client of a scene.
+func (w *world) updated(s *scene, p store.UpdateClientParams) (store.Outcome, error) {
+	p.ClientID = s.client
+	_, err := w.Q.UpdateClient(w.Ctx, p)
+	return store.OutcomeUpdated, err
+}
+
+// TestRaceApprovalOfWhatTheClientMayAskForMeanwhile: an approval that has waited for another one of the same user judges what that granted by
+// the registration as it is now.
+func TestRaceApprovalOfWhatTheClientMayAskForMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := newRaceWorld(t, 5)
+	s := w.newScene(false, false)
+	_, err := w.updated(s, store.UpdateClientParams{Scopes: []string{"openid"}})
+	w.OK(err)
+	approve := func(q *store.Queries, scopes []string) (store.ApproveAuthorizationRow, error) {
+		return q.ApproveAuthorization(w.Ctx, store.ApproveAuthorizationParams{
+			ID: s.pending, UserID: s.user, SessionID: &s.session, GrantedScopes: scopes, Code: new(fixture.Digest(fixture.Unique("code"))),
+			CodeLifetime: time.Hour, DefaultScopes: fixture.Scopes,
+		})
+	}
+	first := w.holdingRows(`SELECT FROM oauth_authorization WHERE id = $1 FOR NO KEY UPDATE`, s.pending)
+	var got store.ApproveAuthorizationRow
+	second := w.starts("ApproveAuthorization", func(q *store.Queries) (err error) {
+		got, err = approve(q, []string{"openid"})
+		return err
+	})
+	second.wantWaiting("oauth_authorization")
+	_, err = w.updated(s, store.UpdateClientParams{Scopes: fixture.Scopes})
+	w.OK(err)
+	approved, err := approve(first.q, s.scopes())
+	w.OK(err)
+	first.commits()
+	second.succeeds()
+	w.Want("the first", approved.Outcome, store.OutcomeApproved)
+	w.Want("the second", got.Outcome, store.OutcomeRetried)
+}
+
+// TestRaceReuseWithinAGraceThatIsGivenMeanwhile: whether a token that comes back is forgiven is for the client's grace to say as it is when the
+// token is found spent. What the statement read before it waited would end an honest family.
+func TestRaceReuseWithinAGraceThatIsGivenMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := newRaceWorld(t, 5)
+	for name, p := range map[string]store.UpdateClientParams{
+		"grace": {RefreshGrace: new(time.Hour)}, "until used": {RefreshGraceUntilUsed: new(true)},
+	} {
+		s := w.newScene(false, false)
+		_, err := w.updated(s, store.UpdateClientParams{RefreshGrace: new(time.Duration(0)), RefreshGraceUntilUsed: new(false)})
+		w.OK(err)
+		rotation := w.holdingRows(`SELECT FROM oauth_refresh_token WHERE id = $1 FOR NO KEY UPDATE`, s.at.refreshID)
+		rotate := func(q *store.Queries) (store.RotateRefreshTokenRow, error) {
+			return q.RotateRefreshToken(w.Ctx, s.rotation(s.at.refresh, s.at.refresh+"+", fixture.Unique("at")))
+		}
+		var got store.RotateRefreshTokenRow
+		again := w.starts("RotateRefreshToken", func(q *store.Queries) (err error) {
+			got, err = rotate(q)
+			return err
+		})
+		again.wantWaiting("oauth_refresh_token")
+		_, err = w.updated(s, p)
+		w.OK(err)
+		rotated, err := rotate(rotation.q)
+		w.OK(err)
+		rotation.commits()
+		again.succeeds()
+		w.Want(name+": the first", rotated.Outcome, store.OutcomeRotated)
+		w.Want(name+": the second", got.Outcome, store.OutcomeRetried)
+	}
+}
+
+// TestRaceAccountThatIsNotTheLast: of two accounts one is deleted while a call that deletes the other one waits, and a third is there by then. The
+// user had two at any time.
+func TestRaceAccountThatIsNotTheLast(t *testing.T) {
+	t.Parallel()
+	w := newRaceWorld(t, 5)
+	s := w.newScene(false, false)
+	account := func(q *store.Queries) store.AccountID {
+		id := store.NewAccountID()
+		_, err := q.CreateAccount(w.Ctx, store.CreateAccountParams{ID: id, AccountID: string(id), ProviderID: "x", UserID: s.user})
+		w.OK(err)
+		return id
+	}
+	remove := func(q *store.Queries, id store.AccountID) (store.Outcome, error) {
+		return q.DeleteAccount(w.Ctx, store.DeleteAccountParams{ID: id, UserID: s.user})
+	}
+	one := account(w.Q)
+	first := w.holdingRows(`SELECT FROM "user" WHERE id = $1 FOR NO KEY UPDATE`, s.user)
+	var got store.Outcome
+	second := w.starts("DeleteAccount", func(q *store.Queries) (err error) {
+		got, err = remove(q, one)
+		return err
+	})
+	second.wantWaiting("user")
+	account(w.Q)
+	deleted, err := remove(first.q, store.AccountID("i"+s.n))
+	w.OK(err)
+	first.commits()
+	second.succeeds()
+	w.Want("the first", deleted, store.OutcomeDeleted)
+	w.Want("the second", got, store.OutcomeDeleted)
 }

@@ -32,7 +32,7 @@ type orderedRows struct {
 
 var rowOrders = []orderedRows{
 	{
-		in: "DeleteAccount", order: "c.id", table: "account", key: "id",
+		in: "delete_account", order: "c.id", table: "account", key: "id",
 		physical: `INSERT INTO account (id, provider_id, account_id, user_id) VALUES ($3, $3, $2, $1)`,
 		call: func(ctx context.Context, c conn, s *scene) error {
 			_, err := store.New(c).DeleteAccount(ctx, store.DeleteAccountParams{ID: "e", UserID: s.user})

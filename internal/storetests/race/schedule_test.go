@@ -486,11 +486,17 @@ func (p *schedule) do(st step) {
 }
 
 // readsAfter says whether a call reads what it depends on when it has locked a row: another server's statement, in triggers that lock its parents
-// first. Calls of ours have read before.
+// first. Calls of ours have read before, but for those that readsLast names.
 func (a actor) readsAfter(row rowName) bool {
 	g, is := a.what.(*grantAct)
 	table, _, _ := strings.Cut(string(row), " ")
 	return is && g.want == "" && slices.Contains([]string{"user", "oauth_client", "session"}, table)
+}
+
+// readsLast says whether a call reads what it depends on once it has all its rows: an approval.
+func (a actor) readsLast() bool {
+	g, is := a.what.(*grantAct)
+	return is && strings.HasPrefix(g.name, "ApproveAuthorization")
 }
 
 func (r *actorRun) waitsFor(h *held) bool {
@@ -578,6 +584,9 @@ func (p *schedule) settle() {
 			select {
 			case <-r.done:
 				r.returned, r.blockers = true, nil
+				if p.actors[i].readsLast() {
+					r.read = len(p.trace)
+				}
 				switch {
 				case r.tx == nil:
 					r.committed, r.ended = r.err == nil, len(p.trace)

@@ -221,7 +221,8 @@ var schemaTables = []tableSpec{
 			document_fresh_until finite_timestamptz (timestamp with time zone)
 			document_changes text_list (text[])
 			unused_since timestamp with time zone
-			unused_checked_at timestamp with time zone`,
+			unused_checked_at timestamp with time zone
+			consents_epoch bigint NOT NULL DEFAULT 0`,
 		indexes: `
 			oauth_client_pkey UNIQUE (id)
 			oauth_client_client_id_uidx UNIQUE (client_id)
@@ -497,6 +498,7 @@ var schemaTables = []tableSpec{
 			resource_scopes stored_object (jsonb)
 			user_epoch bigint NOT NULL DEFAULT 0
 			pair_epoch bigint NOT NULL DEFAULT 0
+			client_epoch bigint NOT NULL DEFAULT 0
 			resources text_list (text[])
 			requested_user_info_claims text_list (text[])
 			authorization_details stored_array (jsonb)`,
@@ -843,8 +845,10 @@ const schemaFunctions = `
 	consent_counts(oauth_consent,"user")
 	consent_gaps(oauth_consent,text[],text[])
 	consent_goes_on(oauth_consent,oauth_consent)
+	consent_holds(oauth_consent,oauth_client,"user")
 	count_attempt(text,text,integer,interval,boolean)
 	deadline(interval,interval,text)
+	delete_account(text,text)
 	delete_client(text,boolean,text)
 	delete_recovery_codes(text)
 	details_as_set(jsonb)
@@ -873,6 +877,7 @@ const schemaFunctions = `
 	is_older_secret(text,text)
 	is_public(oauth_client)
 	is_redirect_uri(text)
+	is_shown(text)
 	is_within(text[],text[])
 	judge_again(oauth_client,oauth_authorization,text[],text[],text[])
 	judge_asked(oauth_client,text[],text[],text[],text[],jsonb,text[])
@@ -883,8 +888,7 @@ const schemaFunctions = `
 	judge_narrowed(oauth_client,text[],text[],text[],text[],text[],text[],jsonb,jsonb,text[])
 	judge_redeemed_request(authorization_id,access_token_id,interval,boolean)
 	judge_registration(text[],text[],text[],text,jsonb,text,integer,text[])
-	judge_registration_update(client_id,token_digest,token_digest,outcome,boolean,text,text,text[],text[])
-	judge_repeated_approval(authorization_id)
+	judge_registration_update(oauth_client,client_id,token_digest,token_digest,outcome,boolean,text,text,text[],text[])
 	judge_repeated_grant(authorization_id,client_id,user_id,text[],text[],jsonb,access_token_id,token_digest,refresh_token_id,token_digest)
 	judge_request(oauth_client,text,text,text,text,boolean,text[],text[],text[],text[],jsonb,text[])
 	judge_spent_refresh_token(refresh_token_id,refresh_token_id,interval,boolean)
@@ -914,6 +918,7 @@ const schemaFunctions = `
 	pair_epoch(jsonb,text,text)
 	proof_is_fresh(text,timestamp with time zone)
 	proves_host(text[])
+	read_again(authorization_id,user_id,session_id)
 	refresh_token_is_live(oauth_refresh_token,oauth_authorization,oauth_client,"user",session)
 	refuse_dead_rotation()
 	refuse_parameter(text,text)
