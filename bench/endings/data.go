@@ -77,8 +77,10 @@ func (c *core) load(ctx context.Context, families int) error {
 			"id", "'atk_' || "+number, "token", digestSQL("a", "f.number"), "client_id", "'cli_' || f.client", "user_id", "'usr_' || f.owner",
 			"session_id", "'ses_' || f.owner", "refresh_id", "'rtk_' || "+number, "expires_at", "now() + interval '1 day'", "scopes", scopes+"::text[]",
 			"authorization_id", "'azn_' || "+number, "authorization_code_id", "'azn_' || "+number) + " WHERE NOT f.has_code",
-		c.insert("oauth_consent", "(VALUES ('large'), ('small')) AS p (name)",
-			"id", "'cns_' || p.name", "client_id", "'cli_' || p.name", "user_id", "'usr_' || p.name", "scopes", scopes+"::text[]"),
+		c.insert("oauth_consent", fmt.Sprintf(`(
+				SELECT i::text AS owner, (i %% %d)::text AS client FROM generate_series(0, %d) AS i UNION ALL VALUES ('large', 'large'), ('small', 'small')
+			) AS p`, backgroundClients, backgroundUsers-1),
+			"id", "'cns_' || p.owner", "client_id", "'cli_' || p.client", "user_id", "'usr_' || p.owner", "scopes", scopes+"::text[]"),
 	}
 	if c.columns["session_client.id"] {
 		steps = append(steps, `
