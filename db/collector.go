@@ -20,13 +20,14 @@ import (
 const (
 	DefaultRetention      = 24 * time.Hour
 	DefaultEventRetention = 90 * 24 * time.Hour
-	DefaultBatchSize      = 1000
+	DefaultBatchSize      = 100
+	DefaultShare          = 0.5
 	DefaultInterval       = time.Minute
 	MaxBatchSize          = 100_000
 )
 
 // batchesInTurn is how many batches of one step a pass of Run makes before the next step has its turn.
-const batchesInTurn = 100
+const batchesInTurn = 1000
 
 // CollectorOptions say how much a [Collector] keeps and how hard it works. The zero value is a good start.
 type CollectorOptions struct {
@@ -40,12 +41,16 @@ type CollectorOptions struct {
 	EventRetention time.Duration
 
 	// BatchSize is the largest number of rows of each table that one statement touches, at most [MaxBatchSize]. A statement
-	// holds the locks of its rows until it ends, so a batch should take milliseconds. Zero means [DefaultBatchSize]. After a
-	// timeout or a deadlock the batch is halved.
+	// holds the locks of its rows until it ends, and keeps a processor of the server busy for as long, so a batch should take no
+	// longer than other calls do. Zero means [DefaultBatchSize]. After a timeout or a deadlock the batch is halved.
 	BatchSize int32
 
-	// Pause is the time between two batches. It limits the rate of deletion, and so the write-ahead log that replicas have to
-	// replay. Zero means no pause.
+	// Share is the part of its time that a collector works, above 0 and at most 1. At 0.5, a batch that took 2 ms is followed by a
+	// rest of 2 ms. A server that is busy takes longer for a batch, and so gets longer rests. Zero means [DefaultShare], 1 no rest.
+	Share float64
+
+	// Pause is the least time between two batches. It limits the rate of deletion, and so the write-ahead log that replicas have
+	// to replay. Zero means that Share decides alone.
 	Pause time.Duration
 
 	// Interval is the time between two passes of Run, give or take a tenth, so that several collectors drift apart. Zero means
@@ -126,7 +131,7 @@ type Collector struct {
 	opts    CollectorOptions
 }
 
-// NewCollector returns a collector that deletes through q, a [store.Queries] as a rule. It panics on a BatchSize out of
+// NewCollector returns a collector that deletes through q, a [store.Queries] as a rule. It panics on a BatchSize or Share out of
 // range, and on a negative UnusedClients.
 func NewCollector(q store.Querier, opts CollectorOptions) *Collector {
 	switch {
@@ -147,6 +152,12 @@ func NewCollector(q store.Querier, opts CollectorOptions) *Collector {
 	if opts.BatchSize < 0 || opts.BatchSize > MaxBatchSize {
 		panic(fmt.Sprintf("db: BatchSize %d is not between 1 and %d", opts.BatchSize, MaxBatchSize))
 	}
+	if opts.Share == 0 {
+		opts.Share = DefaultShare
+	}
+	if !(opts.Share > 0 && opts.Share <= 1) {
+		panic(fmt.Sprintf("db: Share %v is not above 0 and at most 1", opts.Share))
+	}
 	if opts.UnusedClients < 0 {
 		panic(fmt.Sprintf("db: UnusedClients %s is negative", opts.UnusedClients))
 	}
@@ -159,26 +170,26 @@ func NewCollector(q store.Querier, opts CollectorOptions) *Collector {
 // Collect makes one full pass, however long it takes. It returns what it deleted, even with an error, which joins the errors
 // of all steps that failed. When the context ends, it returns the context's error after the current batch.
 func (c *Collector) Collect(ctx context.Context) (Collected, error) {
-	done, _, err := c.pass(ctx, c.steps(), math.MaxInt)
+	done, _, err := c.pass(ctx, c.steps(), newPace(c.opts.Share, c.opts.Pause), math.MaxInt)
 	return done, err
 }
 
 // CollectBatch makes one batch of each step, and returns what it deleted: a look at what there is to do, in a transaction that is rolled
 // back. There may be more.
 func (c *Collector) CollectBatch(ctx context.Context) (Collected, error) {
-	done, _, err := c.pass(ctx, c.steps(), 1)
+	done, _, err := c.pass(ctx, c.steps(), newPace(1, 0), 1)
 	return done, err
 }
 
 // Run makes a pass at once and then one every Interval, until the context ends, and returns the context's error. A step makes
-// at most a hundred batches in a pass. If rows are left to delete and nothing failed, the next pass follows at once. A step
+// at most a thousand batches in a pass. If rows are left to delete and nothing failed, the next pass follows at once. A step
 // that walks a whole table goes on where it stopped. A pass that fails is logged, and the next one tries again, so Run
 // survives an outage of the database.
 func (c *Collector) Run(ctx context.Context) error {
-	steps := c.steps()
+	steps, pace := c.steps(), newPace(c.opts.Share, c.opts.Pause)
 	for {
 		began := time.Now()
-		done, more, err := c.pass(ctx, steps, batchesInTurn)
+		done, more, err := c.pass(ctx, steps, pace, batchesInTurn)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -199,11 +210,11 @@ func (c *Collector) Run(ctx context.Context) error {
 }
 
 // pass takes each step in turn, in at most so many batches, and says whether one of them has more rows to delete.
-func (c *Collector) pass(ctx context.Context, steps []*step, batches int) (done Collected, more bool, err error) {
+func (c *Collector) pass(ctx context.Context, steps []*step, pace *pace, batches int) (done Collected, more bool, err error) {
 	began := time.Now()
 	done = make(Collected)
 	for _, s := range steps {
-		left, failed := c.take(ctx, s, batches, done, began)
+		left, failed := c.take(ctx, s, pace, batches, done, began)
 		more = more || left
 		if ctx.Err() != nil {
 			return done, more, errors.Join(err, fmt.Errorf("collect: %s: %w", s.call, ctx.Err()))
@@ -220,10 +231,12 @@ func (c *Collector) pass(ctx context.Context, steps []*step, batches int) (done 
 }
 
 // take makes a step's batches until one finds nothing more to do.
-func (c *Collector) take(ctx context.Context, s *step, batches int, done Collected, began time.Time) (more bool, err error) {
+func (c *Collector) take(ctx context.Context, s *step, pace *pace, batches int, done Collected, began time.Time) (more bool, err error) {
 	for range batches {
 		before, size := done.Total(), s.size
+		started := pace.now()
 		next, err := s.batch(ctx, size, done)
+		pace.worked(pace.now().Sub(started))
 		switch {
 		case err == nil:
 			s.size = min(size+size/16+1, c.opts.BatchSize)
@@ -241,7 +254,7 @@ func (c *Collector) take(ctx context.Context, s *step, batches int, done Collect
 			return false, nil
 		}
 		more = next == again
-		if err := sleep(ctx, c.opts.Pause); err != nil {
+		if err := pace.rest(ctx); err != nil {
 			return more, err
 		}
 	}
@@ -274,14 +287,18 @@ const (
 func (c *Collector) steps() []*step {
 	q, retention := c.queries, c.opts.Retention
 	steps := []*step{
-		{call: "DeleteExpiredAccessTokens", batch: simple("oauth_access_token", q.DeleteExpiredAccessTokens)},
+		{call: "DeleteExpiredAccessTokens", batch: onwards("oauth_access_token", func(ctx context.Context, after time.Time, size int32) (int64, *time.Time, error) {
+			row, err := q.DeleteExpiredAccessTokens(ctx, store.DeleteExpiredAccessTokensParams{AfterExpiresAt: after, BatchSize: size})
+			return row.Deleted, row.LastExpiresAt, err
+		})},
 		{call: "DeleteDeadAccessTokens", batch: walk(func(ctx context.Context, after store.AccessTokenID, size int32, done Collected) (*store.AccessTokenID, error) {
 			row, err := q.DeleteDeadAccessTokens(ctx, store.DeleteDeadAccessTokensParams{AfterID: after, PageSize: size})
 			done["oauth_access_token"] += row.Deleted
 			return row.LastID, err
 		})},
-		{call: "DeleteExpiredRefreshTokens", batch: simple("oauth_refresh_token", func(ctx context.Context, size int32) (int64, error) {
-			return q.DeleteExpiredRefreshTokens(ctx, store.DeleteExpiredRefreshTokensParams{Retention: retention, BatchSize: size})
+		{call: "DeleteExpiredRefreshTokens", batch: onwards("oauth_refresh_token", func(ctx context.Context, after time.Time, size int32) (int64, *time.Time, error) {
+			row, err := q.DeleteExpiredRefreshTokens(ctx, store.DeleteExpiredRefreshTokensParams{AfterExpiresAt: after, Retention: retention, BatchSize: size})
+			return row.Deleted, row.LastExpiresAt, err
 		})},
 		{call: "DeleteSpentRefreshTokens", batch: walk(func(ctx context.Context, after store.RefreshTokenID, size int32, done Collected) (*store.RefreshTokenID, error) {
 			row, err := q.DeleteSpentRefreshTokens(ctx, store.DeleteSpentRefreshTokensParams{AfterID: after, PageSize: size, Retention: retention})
@@ -362,6 +379,25 @@ func simple(table string, call func(context.Context, int32) (int64, error)) func
 		n, err := call(ctx, size)
 		done[table] += n
 		return againIf(n >= int64(size)), err
+	}
+}
+
+// onwards is the batch of a call like those of simple that begins where the batch before it stopped. When there is no more to do, it begins
+// again from the start.
+func onwards(table string, call func(ctx context.Context, after time.Time, size int32) (int64, *time.Time, error)) func(context.Context, int32, Collected) (next, error) {
+	var after time.Time
+	return func(ctx context.Context, size int32, done Collected) (next, error) {
+		n, last, err := call(ctx, after, size)
+		done[table] += n
+		switch {
+		case err != nil:
+			return again, err
+		case last == nil || n < int64(size):
+			after = time.Time{}
+			return finished, nil
+		}
+		after = *last
+		return again, nil
 	}
 }
 

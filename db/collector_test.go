@@ -193,13 +193,13 @@ func (s *stub) MarkEndedSessions(ctx context.Context, arg store.MarkEndedSession
 	return s.Queries.MarkEndedSessions(ctx, arg)
 }
 
-func (s *stub) DeleteExpiredAccessTokens(ctx context.Context, size int32) (int64, error) {
+func (s *stub) DeleteExpiredAccessTokens(ctx context.Context, arg store.DeleteExpiredAccessTokensParams) (store.DeleteExpiredAccessTokensRow, error) {
 	if s.accessTokens != nil {
 		if err := s.accessTokens(); err != nil {
-			return 0, err
+			return store.DeleteExpiredAccessTokensRow{}, err
 		}
 	}
-	return s.Queries.DeleteExpiredAccessTokens(ctx, size)
+	return s.Queries.DeleteExpiredAccessTokens(ctx, arg)
 }
 
 func (s *stub) DeleteExpiredProofs(ctx context.Context, size int32) (int64, error) {
@@ -416,12 +416,12 @@ func TestADeletedClientIsErasedInBoundedStatements(t *testing.T) {
 // A pass of Run is bounded: a walk goes on where the pass before stopped, and begins again behind the last page.
 func TestAWalkGoesOnInTheNextPass(t *testing.T) {
 	t.Parallel()
-	const sessions = 150
+	const sessions, pagesInTurn = 1030, 1000
 	d := testdb.New(t, testdb.Options{})
 	for _, sql := range []string{
 		`INSERT INTO "user" (id, name) VALUES ('u', 'Ada')`,
 		fmt.Sprintf(`INSERT INTO session (id, user_id, token, expires_at)
-			SELECT to_char(n, 'FM000'), 'u', n, now() + interval '1 day' FROM generate_series(1, %d) AS n`, sessions),
+			SELECT to_char(n, 'FM0000'), 'u', n, now() + interval '1 day' FROM generate_series(1, %d) AS n`, sessions),
 	} {
 		if _, err := d.Pool.Exec(t.Context(), sql); err != nil {
 			t.Fatal(err)
@@ -436,27 +436,27 @@ func TestAWalkGoesOnInTheNextPass(t *testing.T) {
 		accessTokens: func() error { passes++; return nil },
 		sessions: func(after store.SessionID) {
 			pages = append(pages, fmt.Sprintf("%d:%s", passes, after))
-			if len(pages) == 160 {
+			if len(pages) == sessions+10 {
 				cancel()
 			}
 		},
-	}, db.CollectorOptions{BatchSize: 1, Interval: time.Millisecond})
+	}, db.CollectorOptions{BatchSize: 1, Share: 1, Interval: time.Millisecond})
 	if err := c.Run(ctx); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	var want []string
-	for i := range 160 {
+	for i := range sessions + 10 {
 		switch {
 		case i == 0:
 			want = append(want, "1:")
-		case i < 100:
-			want = append(want, fmt.Sprintf("1:%03d", i))
+		case i < pagesInTurn:
+			want = append(want, fmt.Sprintf("1:%04d", i))
 		case i <= sessions: // the last page is empty
-			want = append(want, fmt.Sprintf("2:%03d", i))
+			want = append(want, fmt.Sprintf("2:%04d", i))
 		case i == sessions+1:
 			want = append(want, "3:")
 		default:
-			want = append(want, fmt.Sprintf("3:%03d", i-sessions-1))
+			want = append(want, fmt.Sprintf("3:%04d", i-sessions-1))
 		}
 	}
 	if !slices.Equal(pages, want) {
@@ -496,6 +496,85 @@ func TestCollectDeletesUnusedClientsByChoice(t *testing.T) {
 		}
 		if n := rows(t, d.Pool, "oauth_client"); n != c.left {
 			t.Errorf("%+v: %d clients are left, want %d", c.opts, n, c.left)
+		}
+	}
+}
+
+// PostgreSQL keeps a deleted row, and its place in each index, for as long as an older transaction runs. A batch doesn't pass over those that
+// the batches before it have deleted.
+func TestABatchDoesNotReadAgainWhatThoseBeforeItHaveDeleted(t *testing.T) {
+	t.Parallel()
+	const rows, batch = 1000, 100
+	d := testdb.New(t, testdb.Options{})
+	for _, sql := range []string{
+		`INSERT INTO "user" (id, name) VALUES ('u', 'Ada')`,
+		`INSERT INTO oauth_client (id, client_id, redirect_uris) VALUES ('k', 'c', '{https://app.example/cb}')`,
+		`INSERT INTO oauth_authorization (id, client_id, scopes) VALUES ('a', 'c', '{a}')`,
+		fmt.Sprintf(`INSERT INTO oauth_access_token (id, token, client_id, scopes, expires_at)
+			SELECT 't' || n, left(md5('t' || n) || md5(''), 43), 'c', '{a}', now() - n * 919 %% 1000 * interval '1 second' FROM generate_series(1, %d) AS n`, rows),
+		fmt.Sprintf(`INSERT INTO oauth_refresh_token (id, token, client_id, user_id, scopes, authorization_id, expires_at)
+			SELECT 'r' || n, left(md5('r' || n) || md5(''), 43), 'c', 'u', '{a}', 'a', now() - n * 919 %% 1000 * interval '1 second' FROM generate_series(1, %d) AS n`, rows),
+	} {
+		if _, err := d.Pool.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	older, err := d.Pool.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer older.Rollback(context.WithoutCancel(t.Context()))
+	if _, err := older.Exec(t.Context(), "SELECT 1"); err != nil {
+		t.Fatal(err)
+	}
+	reads := func(call string, args ...any) (n int) {
+		t.Helper()
+		tx, err := d.Pool.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tx.Rollback(context.WithoutCancel(t.Context()))
+		var plans []struct {
+			Plan struct {
+				Hit  int `json:"Shared Hit Blocks"`
+				Read int `json:"Shared Read Blocks"`
+			}
+		}
+		if err := tx.QueryRow(t.Context(), "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+store.SQL(call), args...).Scan(&plans); err != nil {
+			t.Fatal(err)
+		}
+		return plans[0].Plan.Hit + plans[0].Plan.Read
+	}
+	type progress struct {
+		deleted int64
+		last    *time.Time
+	}
+	for _, c := range []struct {
+		call string
+		args []any // after the moment and before the size
+		take func(after time.Time) (progress, error)
+	}{
+		{"DeleteExpiredAccessTokens", nil, func(after time.Time) (progress, error) {
+			r, err := d.Store.DeleteExpiredAccessTokens(t.Context(), store.DeleteExpiredAccessTokensParams{AfterExpiresAt: after, BatchSize: batch})
+			return progress{r.Deleted, r.LastExpiresAt}, err
+		}},
+		{"DeleteExpiredRefreshTokens", []any{time.Duration(0)}, func(after time.Time) (progress, error) {
+			r, err := d.Store.DeleteExpiredRefreshTokens(t.Context(), store.DeleteExpiredRefreshTokensParams{AfterExpiresAt: after, BatchSize: batch})
+			return progress{r.Deleted, r.LastExpiresAt}, err
+		}},
+	} {
+		var after time.Time
+		for range rows/batch - 2 {
+			p, err := c.take(after)
+			if err != nil || p.deleted != batch || p.last == nil {
+				t.Fatalf("%s: %+v %v", c.call, p, err)
+			}
+			after = *p.last
+		}
+		args := func(after time.Time) []any { return append(append([]any{after}, c.args...), int32(1)) }
+		fromStart, onward := reads(c.call, args(time.Time{})...), reads(c.call, args(after)...)
+		if onward > 60 || fromStart < rows/2 {
+			t.Errorf("%s of one row reads %d pages from where the last batch stopped, and %d from the start: there is nothing to pass over", c.call, onward, fromStart)
 		}
 	}
 }

@@ -614,18 +614,30 @@ SELECT noted(
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN presented AS p ON true;
 
--- DeleteExpiredAccessTokens deletes up to batch_size access tokens that have expired, and returns how many. It skips rows that are locked.
--- name: DeleteExpiredAccessTokens :execrows
+-- DeleteExpiredAccessTokens deletes access tokens that have expired: of those that did at after_expires_at or later, the batch_size first. Begin
+-- with the zero time, and go on with last_expires_at until fewer are deleted, so that no batch reads again what is left of those before it:
+-- PostgreSQL keeps a deleted row for as long as an older transaction runs. It skips rows that are locked.
+-- name: DeleteExpiredAccessTokens :one
 WITH due AS MATERIALIZED (
-    SELECT t.id
+    SELECT t.id, t.expires_at
     FROM oauth_access_token AS t
-    WHERE t.expires_at <= now()
+    WHERE t.expires_at >= @after_expires_at::timestamptz AND t.expires_at <= now()
     ORDER BY t.expires_at
     LIMIT @batch_size::integer
     FOR UPDATE OF t SKIP LOCKED
+), deleted AS (
+    DELETE FROM oauth_access_token AS t -- by an array, not a join: for an unknown LIMIT the planner would read the whole table
+    WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    RETURNING t.id
+), last AS (
+    SELECT d.expires_at
+    FROM due AS d
+    ORDER BY d.expires_at DESC
+    LIMIT 1
 )
-DELETE FROM oauth_access_token AS t -- by an array, not a join: for an unknown LIMIT the planner would read the whole table
-WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d));
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.expires_at AS last_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true;
 
 -- DeleteDeadAccessTokens deletes access tokens that have no expiry and are dead: revoked, or a client's own, or an exchanged one, that an
 -- ending has reached. It looks at page_size tokens in the order of their ids, those after after_id; begin with the empty id and go on with

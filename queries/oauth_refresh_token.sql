@@ -1,3 +1,87 @@
+-- ImportRefreshToken takes over what a user had granted to a client on another server, with the refresh tokens of that grant that are still
+-- good there. From then on the grant is a family like any other: RotateRefreshToken exchanges each of the tokens once, and a spent one that
+-- comes back ends the family. No session comes along, so the grant is bound to none.
+-- tokens are the digests by which the server will find what clients present. What another server keeps instead of a token can be taken over
+-- if the server can tell it from what is presented (token.Fosite for Ory Hydra).
+-- id is the same whenever the grant is imported, so an import can be repeated: derive it from the other server's name for the grant.
+-- A grant that was imported before is left as it is, even if it has been ended since.
+-- expires_at is when the tokens expire on the other server; NULL if they don't. They expire no later than refresh_token_lifetime from now.
+-- No token of the family lives longer than family_lifetime from now.
+-- auth_time, acr and amr say how the user had signed in. reference_id is the tenant. confirmation is the key to which the tokens are bound.
+-- What the client may no longer ask for drops out when a token is rotated, not here.
+--   - issued: the grant and its tokens are stored
+--   - retried: the grant had been imported before
+--   - unknown: there is no such client or user
+--   - disabled: the client is disabled
+--   - suspended: the user is suspended
+--   - revoked: grants of the user, or of the client, have been ended here, and what was granted elsewhere before doesn't come back
+--   - expired: the tokens have expired
+--   - unauthorized_client: the client is registered for neither refresh_token nor authorization_code, so it could use none of the tokens
+-- Only issued changes anything. A token that is stored already, of another grant, is an error.
+-- name: ImportRefreshToken :one
+WITH locked AS MATERIALIZED (
+    SELECT lock_parents(@user_id::user_id, @client_id::client_id, NULL) AS parents
+), asked AS MATERIALIZED (
+    SELECT c.client_id, c.grants_epoch AS client_epoch, u.id AS user_id, u.grants_epoch AS user_epoch,
+        pair_epoch(u.ended_grants, c.client_id, sqlc.narg('reference_id')::reference_id) AS pair_epoch,
+        as_set(@scopes::text[]) AS scopes, nullif(as_set(@resources::text[]), '{}') AS resources,
+        details_as_set(sqlc.narg('authorization_details')::jsonb) AS authorization_details,
+        family_expiry(now(), @family_lifetime::interval, c.authorization_lifetime, true) AS family_ends_at,
+        expiry(now(), @refresh_token_lifetime::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime') AS refresh_token_ends_at,
+        CASE WHEN cardinality(@tokens::digest_list) > 0 THEN @tokens::digest_list ELSE refuse_parameter('Tokens', 'is missing')::digest_list END AS tokens,
+        (
+            CASE
+                WHEN c.disabled THEN 'disabled'
+                ELSE coalesce(
+                    granter_refusal(l.parents, u, NULL, NULL),
+                    CASE
+                        WHEN c.grants_epoch > 0 OR u.grants_epoch > 0
+                            OR pair_epoch(u.ended_grants, c.client_id, sqlc.narg('reference_id')::reference_id) > 0 THEN 'revoked'
+                        WHEN sqlc.narg('expires_at')::timestamptz <= now() THEN 'expired'
+                        -- as RotateRefreshToken has it for a grant that began elsewhere
+                        WHEN NOT (uses_grant_type(c, 'refresh_token') OR uses_grant_type(c, 'authorization_code')) THEN 'unauthorized_client'
+                    END::outcome,
+                    'issued'
+                )
+            END
+        )::outcome AS outcome
+    FROM locked AS l
+    JOIN oauth_client AS c ON c.client_id = @client_id::client_id
+    JOIN "user" AS u ON u.id = @user_id::user_id
+), new_family AS (
+    -- the gate: of all calls with this id, one inserts the row
+    INSERT INTO oauth_authorization (
+        id, client_id, kind, status, scopes, granted_scopes, resources, authorization_details, user_id, reference_id,
+        user_epoch, client_epoch, pair_epoch, auth_time, acr, amr, decided_at, max_expires_at, confirmation
+    )
+    SELECT @id::authorization_id, q.client_id, 'foreign', 'approved', q.scopes, q.scopes, q.resources, q.authorization_details, q.user_id,
+        sqlc.narg('reference_id')::reference_id, q.user_epoch, q.client_epoch, q.pair_epoch, sqlc.narg('auth_time')::timestamptz,
+        sqlc.narg('acr')::text, sqlc.narg('amr')::text[], coalesce(sqlc.narg('granted_at')::timestamptz, now()), q.family_ends_at,
+        sqlc.narg('confirmation')::token_confirmation
+    FROM asked AS q
+    WHERE q.outcome = 'issued'
+      AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = @id::authorization_id) -- for one that is there, ON CONFLICT waits
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
+), new_refresh_tokens AS (
+    INSERT INTO oauth_refresh_token (
+        id, token, client_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details, confirmation,
+        authorization_id, authorization_code_id
+    )
+    SELECT 'rtk_' || md5(t.token), t.token, q.client_id, q.user_id, sqlc.narg('reference_id')::reference_id,
+        least(sqlc.narg('expires_at')::timestamptz, q.refresh_token_ends_at, q.family_ends_at), q.scopes, sqlc.narg('auth_time')::timestamptz,
+        q.resources, q.authorization_details, sqlc.narg('confirmation')::token_confirmation, f.id, f.id
+    FROM new_family AS f
+    CROSS JOIN asked AS q
+    CROSS JOIN unnest(q.tokens) AS t (token)
+)
+SELECT noted(
+        (CASE WHEN q.outcome = 'issued' AND NOT EXISTS (SELECT FROM new_family) THEN 'retried' ELSE coalesce(q.outcome, 'unknown') END)::outcome,
+        'ImportRefreshToken', of_user => @user_id::user_id, of_client => @client_id::client_id, of_family => @id::authorization_id
+    )::outcome AS outcome
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN asked AS q ON true;
+
 -- GetRefreshToken returns one refresh token in any state. Zero rows: there is no such token.
 -- name: GetRefreshToken :one
 SELECT r.*
@@ -235,22 +319,33 @@ LEFT JOIN admitted AS m ON true
 LEFT JOIN judged AS j ON true
 LEFT JOIN answer AS w ON true;
 
--- DeleteExpiredRefreshTokens deletes up to batch_size refresh tokens that expired more than retention ago, and returns how many. Spent ones
--- are kept that long because their reuse is recognised by them. A token that an access token refers to is left until that one is deleted, so
--- call DeleteExpiredAccessTokens first. It skips rows that are locked.
--- name: DeleteExpiredRefreshTokens :execrows
+-- DeleteExpiredRefreshTokens deletes refresh tokens that expired more than retention ago: of those that did at after_expires_at or later, the
+-- batch_size first. Spent ones are kept that long because their reuse is recognised by them. Begin with the zero time, and go on with
+-- last_expires_at until fewer are deleted. A token that an access token refers to is left until that one is deleted, so call
+-- DeleteExpiredAccessTokens first. It skips rows that are locked.
+-- name: DeleteExpiredRefreshTokens :one
 WITH due AS MATERIALIZED (
-    SELECT r.id
+    SELECT r.id, r.expires_at
     FROM oauth_refresh_token AS r
-    WHERE r.expires_at <= now() - @retention::interval AND r.expires_at <= now()
+    WHERE r.expires_at >= @after_expires_at::timestamptz AND r.expires_at <= now() - @retention::interval AND r.expires_at <= now()
       AND (r.access_token_expires_at IS NULL OR r.access_token_expires_at <= now())
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.refresh_id = r.id)
     ORDER BY r.expires_at
     LIMIT @batch_size::integer
     FOR UPDATE OF r SKIP LOCKED
+), deleted AS (
+    DELETE FROM oauth_refresh_token AS r
+    WHERE r.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    RETURNING r.id
+), last AS (
+    SELECT d.expires_at
+    FROM due AS d
+    ORDER BY d.expires_at DESC
+    LIMIT 1
 )
-DELETE FROM oauth_refresh_token AS r
-WHERE r.id = ANY (ARRAY(SELECT d.id::text FROM due AS d));
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.expires_at AS last_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true;
 
 -- DeleteSpentRefreshTokens deletes refresh tokens that have no expiry, were spent more than retention ago, and that no access token refers
 -- to. It looks at page_size tokens in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is

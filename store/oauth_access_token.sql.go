@@ -68,26 +68,52 @@ func (q *Queries) DeleteDeadAccessTokens(ctx context.Context, arg DeleteDeadAcce
 	return i, err
 }
 
-const deleteExpiredAccessTokens = `-- name: DeleteExpiredAccessTokens :execrows
+const deleteExpiredAccessTokens = `-- name: DeleteExpiredAccessTokens :one
 WITH due AS MATERIALIZED (
-    SELECT t.id
+    SELECT t.id, t.expires_at
     FROM oauth_access_token AS t
-    WHERE t.expires_at <= now()
+    WHERE t.expires_at >= $1::timestamptz AND t.expires_at <= now()
     ORDER BY t.expires_at
-    LIMIT $1::integer
+    LIMIT $2::integer
     FOR UPDATE OF t SKIP LOCKED
+), deleted AS (
+    DELETE FROM oauth_access_token AS t -- by an array, not a join: for an unknown LIMIT the planner would read the whole table
+    WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    RETURNING t.id
+), last AS (
+    SELECT d.expires_at
+    FROM due AS d
+    ORDER BY d.expires_at DESC
+    LIMIT 1
 )
-DELETE FROM oauth_access_token AS t -- by an array, not a join: for an unknown LIMIT the planner would read the whole table
-WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.expires_at AS last_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true
 `
 
-// DeleteExpiredAccessTokens deletes up to batch_size access tokens that have expired, and returns how many. It skips rows that are locked.
-func (q *Queries) DeleteExpiredAccessTokens(ctx context.Context, batchSize int32) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteExpiredAccessTokens, batchSize)
+type DeleteExpiredAccessTokensParams struct {
+	// Where the batch begins: last_expires_at of the call before, or the zero time.
+	AfterExpiresAt time.Time
+	// How many rows at most.
+	BatchSize int32
+}
+
+type DeleteExpiredAccessTokensRow struct {
+	Deleted       int64
+	LastExpiresAt *time.Time
+}
+
+// DeleteExpiredAccessTokens deletes access tokens that have expired: of those that did at after_expires_at or later, the batch_size first. Begin
+// with the zero time, and go on with last_expires_at until fewer are deleted, so that no batch reads again what is left of those before it:
+// PostgreSQL keeps a deleted row for as long as an older transaction runs. It skips rows that are locked.
+func (q *Queries) DeleteExpiredAccessTokens(ctx context.Context, arg DeleteExpiredAccessTokensParams) (DeleteExpiredAccessTokensRow, error) {
+	row := q.db.QueryRow(ctx, deleteExpiredAccessTokens, arg.AfterExpiresAt, arg.BatchSize)
+	var i DeleteExpiredAccessTokensRow
+	err := row.Scan(&i.Deleted, &i.LastExpiresAt)
 	if err != nil {
-		return 0, fmt.Errorf("query DeleteExpiredAccessTokens: %w", err)
+		err = fmt.Errorf("query DeleteExpiredAccessTokens: %w", err)
 	}
-	return result.RowsAffected(), nil
+	return i, err
 }
 
 const exchangeToken = `-- name: ExchangeToken :one

@@ -12,37 +12,57 @@ import (
 	"github.com/oauthdb/oauthdb/token"
 )
 
-const deleteExpiredRefreshTokens = `-- name: DeleteExpiredRefreshTokens :execrows
+const deleteExpiredRefreshTokens = `-- name: DeleteExpiredRefreshTokens :one
 WITH due AS MATERIALIZED (
-    SELECT r.id
+    SELECT r.id, r.expires_at
     FROM oauth_refresh_token AS r
-    WHERE r.expires_at <= now() - $1::interval AND r.expires_at <= now()
+    WHERE r.expires_at >= $1::timestamptz AND r.expires_at <= now() - $2::interval AND r.expires_at <= now()
       AND (r.access_token_expires_at IS NULL OR r.access_token_expires_at <= now())
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.refresh_id = r.id)
     ORDER BY r.expires_at
-    LIMIT $2::integer
+    LIMIT $3::integer
     FOR UPDATE OF r SKIP LOCKED
+), deleted AS (
+    DELETE FROM oauth_refresh_token AS r
+    WHERE r.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    RETURNING r.id
+), last AS (
+    SELECT d.expires_at
+    FROM due AS d
+    ORDER BY d.expires_at DESC
+    LIMIT 1
 )
-DELETE FROM oauth_refresh_token AS r
-WHERE r.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.expires_at AS last_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true
 `
 
 type DeleteExpiredRefreshTokensParams struct {
 	// For how long what is over is kept.
 	Retention time.Duration
+	// Where the batch begins: last_expires_at of the call before, or the zero time.
+	AfterExpiresAt time.Time
 	// How many rows at most.
 	BatchSize int32
 }
 
-// DeleteExpiredRefreshTokens deletes up to batch_size refresh tokens that expired more than retention ago, and returns how many. Spent ones
-// are kept that long because their reuse is recognised by them. A token that an access token refers to is left until that one is deleted, so
-// call DeleteExpiredAccessTokens first. It skips rows that are locked.
-func (q *Queries) DeleteExpiredRefreshTokens(ctx context.Context, arg DeleteExpiredRefreshTokensParams) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteExpiredRefreshTokens, arg.Retention, arg.BatchSize)
+type DeleteExpiredRefreshTokensRow struct {
+	Deleted       int64
+	LastExpiresAt *time.Time
+}
+
+// DeleteExpiredRefreshTokens deletes refresh tokens that expired more than retention ago: of those that did at after_expires_at or later, the
+// batch_size first. Spent ones are kept that long because their reuse is recognised by them. Begin with the zero time, and go on with
+// last_expires_at until fewer are deleted. A token that an access token refers to is left until that one is deleted, so call
+// DeleteExpiredAccessTokens first. It skips rows that are locked.
+func (q *Queries) DeleteExpiredRefreshTokens(ctx context.Context, arg DeleteExpiredRefreshTokensParams) (DeleteExpiredRefreshTokensRow, error) {
+	row := q.db.QueryRow(ctx, deleteExpiredRefreshTokens, arg.AfterExpiresAt, arg.Retention, arg.BatchSize)
+	var i DeleteExpiredRefreshTokensRow
+	err := row.Scan(&i.Deleted, &i.LastExpiresAt)
 	if err != nil {
-		return 0, fmt.Errorf("query DeleteExpiredRefreshTokens: %w", err)
+		err = fmt.Errorf("query DeleteExpiredRefreshTokens: %w", err)
 	}
-	return result.RowsAffected(), nil
+	return i, err
 }
 
 const deleteSpentRefreshTokens = `-- name: DeleteSpentRefreshTokens :one
@@ -188,6 +208,154 @@ func (q *Queries) GetRefreshToken(ctx context.Context, id RefreshTokenID) (OAuth
 		err = fmt.Errorf("query GetRefreshToken: %w", err)
 	}
 	return i, err
+}
+
+const importRefreshToken = `-- name: ImportRefreshToken :one
+WITH locked AS MATERIALIZED (
+    SELECT lock_parents($1::user_id, $2::client_id, NULL) AS parents
+), asked AS MATERIALIZED (
+    SELECT c.client_id, c.grants_epoch AS client_epoch, u.id AS user_id, u.grants_epoch AS user_epoch,
+        pair_epoch(u.ended_grants, c.client_id, $4::reference_id) AS pair_epoch,
+        as_set($5::text[]) AS scopes, nullif(as_set($6::text[]), '{}') AS resources,
+        details_as_set($7::jsonb) AS authorization_details,
+        family_expiry(now(), $8::interval, c.authorization_lifetime, true) AS family_ends_at,
+        expiry(now(), $9::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime') AS refresh_token_ends_at,
+        CASE WHEN cardinality($10::digest_list) > 0 THEN $10::digest_list ELSE refuse_parameter('Tokens', 'is missing')::digest_list END AS tokens,
+        (
+            CASE
+                WHEN c.disabled THEN 'disabled'
+                ELSE coalesce(
+                    granter_refusal(l.parents, u, NULL, NULL),
+                    CASE
+                        WHEN c.grants_epoch > 0 OR u.grants_epoch > 0
+                            OR pair_epoch(u.ended_grants, c.client_id, $4::reference_id) > 0 THEN 'revoked'
+                        WHEN $11::timestamptz <= now() THEN 'expired'
+                        -- as RotateRefreshToken has it for a grant that began elsewhere
+                        WHEN NOT (uses_grant_type(c, 'refresh_token') OR uses_grant_type(c, 'authorization_code')) THEN 'unauthorized_client'
+                    END::outcome,
+                    'issued'
+                )
+            END
+        )::outcome AS outcome
+    FROM locked AS l
+    JOIN oauth_client AS c ON c.client_id = $2::client_id
+    JOIN "user" AS u ON u.id = $1::user_id
+), new_family AS (
+    -- the gate: of all calls with this id, one inserts the row
+    INSERT INTO oauth_authorization (
+        id, client_id, kind, status, scopes, granted_scopes, resources, authorization_details, user_id, reference_id,
+        user_epoch, client_epoch, pair_epoch, auth_time, acr, amr, decided_at, max_expires_at, confirmation
+    )
+    SELECT $3::authorization_id, q.client_id, 'foreign', 'approved', q.scopes, q.scopes, q.resources, q.authorization_details, q.user_id,
+        $4::reference_id, q.user_epoch, q.client_epoch, q.pair_epoch, $12::timestamptz,
+        $13::text, $14::text[], coalesce($15::timestamptz, now()), q.family_ends_at,
+        $16::token_confirmation
+    FROM asked AS q
+    WHERE q.outcome = 'issued'
+      AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = $3::authorization_id) -- for one that is there, ON CONFLICT waits
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
+), new_refresh_tokens AS (
+    INSERT INTO oauth_refresh_token (
+        id, token, client_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details, confirmation,
+        authorization_id, authorization_code_id
+    )
+    SELECT 'rtk_' || md5(t.token), t.token, q.client_id, q.user_id, $4::reference_id,
+        least($11::timestamptz, q.refresh_token_ends_at, q.family_ends_at), q.scopes, $12::timestamptz,
+        q.resources, q.authorization_details, $16::token_confirmation, f.id, f.id
+    FROM new_family AS f
+    CROSS JOIN asked AS q
+    CROSS JOIN unnest(q.tokens) AS t (token)
+)
+SELECT noted(
+        (CASE WHEN q.outcome = 'issued' AND NOT EXISTS (SELECT FROM new_family) THEN 'retried' ELSE coalesce(q.outcome, 'unknown') END)::outcome,
+        'ImportRefreshToken', of_user => $1::user_id, of_client => $2::client_id, of_family => $3::authorization_id
+    )::outcome AS outcome
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN asked AS q ON true
+`
+
+type ImportRefreshTokenParams struct {
+	// The request or grant. A call that creates one keeps the id for its retries.
+	ID AuthorizationID
+	// The digests by which the server finds the tokens when they are presented.
+	Tokens token.Digests
+	// The client_id of the client.
+	ClientID ClientID
+	// The user.
+	UserID UserID
+	// The tenant in which the grant was made.
+	ReferenceID *ReferenceID
+	// The scopes. Empty asks for none in particular.
+	Scopes []string
+	// The resources (RFC 8707); empty for all that may be had.
+	Resources []string
+	// The authorization_details (RFC 9396), a JSON array; nil for none in particular.
+	AuthorizationDetails json.RawMessage
+	// When the user had authenticated; nil if it is not known.
+	AuthTime *time.Time
+	// When the user had agreed; nil for now.
+	GrantedAt *time.Time
+	// The authentication context class in which the user has authenticated; nil if there is none to tell.
+	ACR *string
+	// The methods by which the user has authenticated (RFC 8176).
+	AMR []string
+	// The key to which the tokens are bound; nil for none.
+	Confirmation *token.Confirmation
+	// How long the tokens live at most; Never for no such bound.
+	RefreshTokenLifetime time.Duration
+	// How long the grant can last, however often it is refreshed; Never for no such bound.
+	FamilyLifetime time.Duration
+	// When the tokens expire on the other server; nil if they don't.
+	ExpiresAt *time.Time
+}
+
+// ImportRefreshToken takes over what a user had granted to a client on another server, with the refresh tokens of that grant that are still
+// good there. From then on the grant is a family like any other: RotateRefreshToken exchanges each of the tokens once, and a spent one that
+// comes back ends the family. No session comes along, so the grant is bound to none.
+// tokens are the digests by which the server will find what clients present. What another server keeps instead of a token can be taken over
+// if the server can tell it from what is presented (token.Fosite for Ory Hydra).
+// id is the same whenever the grant is imported, so an import can be repeated: derive it from the other server's name for the grant.
+// A grant that was imported before is left as it is, even if it has been ended since.
+// expires_at is when the tokens expire on the other server; NULL if they don't. They expire no later than refresh_token_lifetime from now.
+// No token of the family lives longer than family_lifetime from now.
+// auth_time, acr and amr say how the user had signed in. reference_id is the tenant. confirmation is the key to which the tokens are bound.
+// What the client may no longer ask for drops out when a token is rotated, not here.
+//   - issued: the grant and its tokens are stored
+//   - retried: the grant had been imported before
+//   - unknown: there is no such client or user
+//   - disabled: the client is disabled
+//   - suspended: the user is suspended
+//   - revoked: grants of the user, or of the client, have been ended here, and what was granted elsewhere before doesn't come back
+//   - expired: the tokens have expired
+//   - unauthorized_client: the client is registered for neither refresh_token nor authorization_code, so it could use none of the tokens
+//
+// Only issued changes anything. A token that is stored already, of another grant, is an error.
+func (q *Queries) ImportRefreshToken(ctx context.Context, arg ImportRefreshTokenParams) (Outcome, error) {
+	row := q.db.QueryRow(ctx, importRefreshToken,
+		arg.UserID,
+		arg.ClientID,
+		arg.ID,
+		arg.ReferenceID,
+		arg.Scopes,
+		arg.Resources,
+		arg.AuthorizationDetails,
+		arg.FamilyLifetime,
+		arg.RefreshTokenLifetime,
+		arg.Tokens,
+		arg.ExpiresAt,
+		arg.AuthTime,
+		arg.ACR,
+		arg.AMR,
+		arg.GrantedAt,
+		arg.Confirmation,
+	)
+	var outcome Outcome
+	err := row.Scan(&outcome)
+	if err != nil {
+		err = fmt.Errorf("query ImportRefreshToken: %w", err)
+	}
+	return outcome, err
 }
 
 const introspectRefreshToken = `-- name: IntrospectRefreshToken :one

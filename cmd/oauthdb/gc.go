@@ -36,7 +36,8 @@ begins anew if no pass has looked at it for longer than the retention.`,
 		dryRun := flags.Bool("dry-run", false, "make one batch of each step and take it back: what would be deleted first")
 		retention := flags.Duration("retention", db.DefaultRetention, "how `long` to keep evidence after it has expired or was ended")
 		batch := flags.Int("batch", db.DefaultBatchSize, "the most `rows` of a table that one statement touches")
-		pause := flags.Duration("pause", 0, "`time` to rest between two statements")
+		share := flags.Float64("share", db.DefaultShare, "the part of the time to work, above 0 and at most 1; the rest is left to others")
+		pause := flags.Duration("pause", 0, "the least `time` to rest between two statements")
 		events := flags.Duration("event-retention", db.DefaultEventRetention, "how `long` to keep security events")
 		unused := flags.Duration("unused-clients", 0, "delete clients that nobody has used for this `long`; 0 keeps all")
 		anyClient := flags.Bool("any-unused-client", false, "with -unused-clients: also those that were not registered dynamically")
@@ -47,6 +48,8 @@ begins anew if no pass has looked at it for longer than the retention.`,
 				return usage("gc: a duration cannot be negative")
 			case *batch < 1 || *batch > db.MaxBatchSize:
 				return usage("gc: -batch: %d is not between 1 and %d", *batch, db.MaxBatchSize)
+			case !(*share > 0 && *share <= 1):
+				return usage("gc: -share: %v is not above 0 and at most 1", *share)
 			case *unused > 0 && *retention == 0:
 				return usage("gc: -unused-clients: without a retention nothing tells that a client was used")
 			case *anyClient && *unused == 0:
@@ -65,7 +68,7 @@ begins anew if no pass has looked at it for longer than the retention.`,
 			defer pool.Close()
 
 			opts := db.CollectorOptions{
-				Retention: *retention, EventRetention: *events, BatchSize: int32(*batch), Pause: *pause, Interval: *every,
+				Retention: *retention, EventRetention: *events, BatchSize: int32(*batch), Share: *share, Pause: *pause, Interval: *every,
 				UnusedClients: *unused, AnyUnusedClient: *anyClient,
 			}
 			if *retention == 0 {

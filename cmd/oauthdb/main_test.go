@@ -55,6 +55,9 @@ func TestWrongUsageIsExplainedAndExitsWithTwo(t *testing.T) {
 		{[]string{"rollback", "-to", "x"}, "invalid value"},
 		{[]string{"rollback", "-database-url", "postgres://user:hunter2@127.0.0.1:1/db"}, "pass -yes if you mean it"},
 		{[]string{"gc", "-batch", "0"}, "-batch: 0 is not between 1 and 100000"},
+		{[]string{"gc", "-share", "0"}, "-share: 0 is not above 0 and at most 1"},
+		{[]string{"gc", "-share", "1.5"}, "-share: 1.5 is not above 0 and at most 1"},
+		{[]string{"gc", "-share", "NaN"}, "-share: NaN is not above 0 and at most 1"},
 		{[]string{"gc", "-retention", "-1h"}, "cannot be negative"},
 		{[]string{"gc", "-event-retention", "-1h"}, "cannot be negative"},
 		{[]string{"gc", "-unused-clients", "-1h"}, "cannot be negative"},
@@ -87,6 +90,11 @@ func TestWrongUsageIsExplainedAndExitsWithTwo(t *testing.T) {
 		{[]string{"import", "clients", "-", "-jobs", "0"}, "-jobs has to be"},
 		{[]string{"import", "clients", "-", "-all", "-quiet"}, "exclude each other"},
 		{[]string{"import", "hydra", "-", "-skip", "-1"}, "-skip not negative"},
+		{[]string{"import", "consents", "-"}, "csv or json"},
+		{[]string{"import", "refresh-tokens", "x.csv", "-family-lifetime", "-1h"}, "a lifetime is negative"},
+		{[]string{"import", "hydra-tables"}, "no source is given"},
+		{[]string{"import", "hydra-tables", "-from", "x", "-only", "sessions"}, "-only: clients, users"},
+		{[]string{"import", "hydra-tables", "-from", "x", "-jobs", "0"}, "-jobs has to be"},
 	} {
 		code, out, err := oauthdb(t, c.args...)
 		if code != exitUsage || !strings.Contains(err, c.want) || !strings.Contains(err, "oauthdb help") || out != "" || strings.Contains(err, "hunter2") {

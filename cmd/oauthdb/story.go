@@ -549,7 +549,8 @@ func (w *walk) suspension() chapter {
 func (w *walk) collection() chapter {
 	const batch = 1000
 	refreshTokens := func(ctx context.Context) (string, error) {
-		return collected(w.calls.DeleteExpiredRefreshTokens(ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: batch, Retention: month}))
+		row, err := w.calls.DeleteExpiredRefreshTokens(ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: batch, Retention: month})
+		return collected(row.Deleted, err)
 	}
 	return chapter{
 		heading: "Time passes, and what has expired is collected",
@@ -560,7 +561,8 @@ func (w *walk) collection() chapter {
 		steps: []step{
 			aside("done", "40 days pass, by moving every expiry in the demo's database", w.pass(40*24*time.Hour)),
 			call("collected", "access tokens, and they are no evidence", func(ctx context.Context) (string, error) {
-				return collected(w.calls.DeleteExpiredAccessTokens(ctx, batch))
+				row, err := w.calls.DeleteExpiredAccessTokens(ctx, store.DeleteExpiredAccessTokensParams{BatchSize: batch})
+				return collected(row.Deleted, err)
 			}),
 			call("kept", "refresh tokens: not yet", refreshTokens),
 			aside("done", "another 40 days pass", w.pass(40*24*time.Hour)),

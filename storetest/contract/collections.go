@@ -61,9 +61,13 @@ var collections = []collection{
 	{"DeleteExpiredPolledRequests", rows, func(w *world) (int64, error) {
 		return w.q.DeleteExpiredPolledRequests(w.Context(), store.DeleteExpiredPolledRequestsParams{BatchSize: batch})
 	}},
-	{"DeleteExpiredAccessTokens", 4 * rows, func(w *world) (int64, error) { return w.q.DeleteExpiredAccessTokens(w.Context(), batch) }},
+	{"DeleteExpiredAccessTokens", 4 * rows, func(w *world) (int64, error) {
+		row, err := w.q.DeleteExpiredAccessTokens(w.Context(), store.DeleteExpiredAccessTokensParams{BatchSize: batch})
+		return row.Deleted, err
+	}},
 	{"DeleteExpiredRefreshTokens", rows, func(w *world) (int64, error) {
-		return w.q.DeleteExpiredRefreshTokens(w.Context(), store.DeleteExpiredRefreshTokensParams{BatchSize: batch})
+		row, err := w.q.DeleteExpiredRefreshTokens(w.Context(), store.DeleteExpiredRefreshTokensParams{BatchSize: batch})
+		return row.Deleted, err
 	}},
 	{"DeleteSpentRefreshTokens", rows, func(w *world) (int64, error) {
 		row, err := w.q.DeleteSpentRefreshTokens(w.Context(), store.DeleteSpentRefreshTokensParams{PageSize: page})

@@ -25,6 +25,7 @@ type Store struct {
 	Consents
 	Requests
 	Grants
+	Imports
 	ClientCredentials
 	PolledRequests
 	Exchanges
@@ -51,6 +52,7 @@ func Of(q store.Querier) Store {
 		Consents:          q,
 		Requests:          q,
 		Grants:            q,
+		Imports:           q,
 		ClientCredentials: q,
 		PolledRequests:    q,
 		Exchanges:         q,
@@ -181,6 +183,12 @@ type Grants interface {
 	IssueGrant(ctx context.Context, arg store.IssueGrantParams) (store.IssueGrantRow, error)
 }
 
+// Imports take over what users had granted and agreed to on another server.
+type Imports interface {
+	ImportRefreshToken(ctx context.Context, arg store.ImportRefreshTokenParams) (store.Outcome, error)
+	ImportConsent(ctx context.Context, arg store.ImportConsentParams) (store.Outcome, error)
+}
+
 // ClientCredentials issue tokens to a client itself (RFC 6749, section 4.4).
 type ClientCredentials interface {
 	IssueAccessToken(ctx context.Context, arg store.IssueAccessTokenParams) (store.IssueAccessTokenRow, error)
@@ -262,7 +270,7 @@ type Collection interface {
 	DeleteDeadAccessTokens(ctx context.Context, arg store.DeleteDeadAccessTokensParams) (store.DeleteDeadAccessTokensRow, error)
 	DeleteDeadConsents(ctx context.Context, arg store.DeleteDeadConsentsParams) (store.DeleteDeadConsentsRow, error)
 	DeleteEndedAuthorizations(ctx context.Context, arg store.DeleteEndedAuthorizationsParams) (store.DeleteEndedAuthorizationsRow, error)
-	DeleteExpiredAccessTokens(ctx context.Context, batchSize int32) (int64, error)
+	DeleteExpiredAccessTokens(ctx context.Context, arg store.DeleteExpiredAccessTokensParams) (store.DeleteExpiredAccessTokensRow, error)
 	DeleteExpiredAttemptCounts(ctx context.Context, batchSize int32) (int64, error)
 	DeleteExpiredAuthorizations(ctx context.Context, arg store.DeleteExpiredAuthorizationsParams) (int64, error)
 	DeleteExpiredClientAssertions(ctx context.Context, batchSize int32) (int64, error)
@@ -271,7 +279,7 @@ type Collection interface {
 	DeleteExpiredOneTimeCodes(ctx context.Context, batchSize int32) (int64, error)
 	DeleteExpiredPolledRequests(ctx context.Context, arg store.DeleteExpiredPolledRequestsParams) (int64, error)
 	DeleteExpiredProofs(ctx context.Context, batchSize int32) (int64, error)
-	DeleteExpiredRefreshTokens(ctx context.Context, arg store.DeleteExpiredRefreshTokensParams) (int64, error)
+	DeleteExpiredRefreshTokens(ctx context.Context, arg store.DeleteExpiredRefreshTokensParams) (store.DeleteExpiredRefreshTokensRow, error)
 	DeleteExpiredSessions(ctx context.Context, batchSize int32) (store.DeleteExpiredSessionsRow, error)
 	DeleteExpiredSigningKeys(ctx context.Context, batchSize int32) (int64, error)
 	DeleteSpentRefreshTokens(ctx context.Context, arg store.DeleteSpentRefreshTokensParams) (store.DeleteSpentRefreshTokensRow, error)

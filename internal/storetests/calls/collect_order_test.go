@@ -117,12 +117,16 @@ var orderedCollections = []orderedCollection{
 		},
 	}, {
 		call: "DeleteExpiredAccessTokens", left: "oauth_access_token", insert: orderedAccess,
-		collect: oneOf((*store.Queries).DeleteExpiredAccessTokens),
+		collect: func(q *store.Queries, ctx context.Context) error {
+			_, err := q.DeleteExpiredAccessTokens(ctx, store.DeleteExpiredAccessTokensParams{BatchSize: 1})
+			return err
+		},
 	}, {
 		call: "DeleteExpiredRefreshTokens", left: "oauth_refresh_token", insert: orderedRefresh,
-		collect: oneOf(func(q *store.Queries, ctx context.Context, batch int32) (int64, error) {
-			return q.DeleteExpiredRefreshTokens(ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: batch})
-		}),
+		collect: func(q *store.Queries, ctx context.Context) error {
+			_, err := q.DeleteExpiredRefreshTokens(ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: 1})
+			return err
+		},
 	}, {
 		call: "DeleteExpiredSessions", left: "session", insert: orderedSession,
 		collect: func(q *store.Queries, ctx context.Context) error {

@@ -28,9 +28,16 @@ func (w *world) withoutAccessTokens() (family store.AuthorizationID, refresh sto
 
 func (w *world) collectRefreshTokens(batch int32) int64 {
 	w.Helper()
-	n, err := w.Q.DeleteExpiredRefreshTokens(w.Ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: batch, Retention: collectRetention})
+	row, err := w.Q.DeleteExpiredRefreshTokens(w.Ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: batch, Retention: collectRetention})
 	w.OK(err)
-	return n
+	return row.Deleted
+}
+
+func (w *world) collectAccessTokens(batch int32) int64 {
+	w.Helper()
+	row, err := w.Q.DeleteExpiredAccessTokens(w.Ctx, store.DeleteExpiredAccessTokensParams{BatchSize: batch})
+	w.OK(err)
+	return row.Deleted
 }
 
 func (w *world) collectAuthorizations(batch int32) int64 {
@@ -114,7 +121,7 @@ var collectorCalls = []collectorCall{
 		stays: func(w *world) { w.rotateSecret(w.Q, w.machine(), "new", time.Minute, store.OutcomeRotated) },
 	},
 	{
-		name: "DeleteExpiredAccessTokens", table: "oauth_access_token", collect: counted((*store.Queries).DeleteExpiredAccessTokens),
+		name: "DeleteExpiredAccessTokens", table: "oauth_access_token", collect: (*world).collectAccessTokens,
 		due: func(w *world) string {
 			id := string(w.accessTokenOf(w.issue(fixture.Unique("token"), store.OutcomeIssued)).ID)
 			w.expireBy("oauth_access_token", id, 0)

@@ -367,7 +367,7 @@ func (v *vault) end() {
 	v.Exec(`UPDATE oauth_access_token SET expires_at = now()`)
 	v.Exec(`UPDATE oauth_refresh_token SET expires_at = now() - interval '1 week'`)
 	v.Exec(`UPDATE oauth_authorization SET expires_at = now() - interval '1 week'`)
-	_, err = q.DeleteExpiredAccessTokens(ctx, 100)
+	_, err = q.DeleteExpiredAccessTokens(ctx, store.DeleteExpiredAccessTokensParams{BatchSize: 100})
 	v.did(err)
 	v.collectRefreshTokens(3)
 	v.collectAuthorizations(3)

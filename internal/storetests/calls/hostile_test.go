@@ -114,12 +114,12 @@ func TestNegativeRetentionCollectsNothingThatHasNotExpired(t *testing.T) {
 	f := w.Redeem()
 	w.Grant() // a code
 	w.Exec(`DELETE FROM oauth_access_token`)
-	n, err := w.Q.DeleteExpiredRefreshTokens(w.Ctx, store.DeleteExpiredRefreshTokensParams{Retention: -fixture.Long, BatchSize: 10})
+	r, err := w.Q.DeleteExpiredRefreshTokens(w.Ctx, store.DeleteExpiredRefreshTokensParams{Retention: -fixture.Long, BatchSize: 10})
 	w.OK(err)
 	m, err := w.Q.DeleteExpiredAuthorizations(w.Ctx, store.DeleteExpiredAuthorizationsParams{Retention: -fixture.Long, BatchSize: 10})
 	w.OK(err)
-	if n+m != 0 {
-		t.Errorf("collected %d refresh tokens and %d authorizations that have not expired", n, m)
+	if r.Deleted+m != 0 {
+		t.Errorf("collected %d refresh tokens and %d authorizations that have not expired", r.Deleted, m)
 	}
 	w.WantLive(f.Refresh)
 }

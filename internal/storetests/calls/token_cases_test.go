@@ -360,25 +360,25 @@ func TestTokensAreCollectedFromTheInstantOfTheirExpiry(t *testing.T) {
 	mine := ` WHERE authorization_id = '` + string(w.Redeem().Authorization) + `'`
 	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
 		exec(`UPDATE oauth_access_token SET expires_at = now()` + mine)
-		n, err := q.DeleteExpiredAccessTokens(w.Ctx, 10)
+		a, err := q.DeleteExpiredAccessTokens(w.Ctx, store.DeleteExpiredAccessTokensParams{BatchSize: 10})
 		w.OK(err)
-		wantEqual(t, "access tokens", n, 1)
+		wantEqual(t, "access tokens", a.Deleted, 1)
 		exec(`UPDATE oauth_refresh_token SET expires_at = now() - interval '1 hour', access_token_expires_at = now()` + mine)
 		p := store.DeleteExpiredRefreshTokensParams{BatchSize: 10, Retention: time.Hour}
-		n, err = q.DeleteExpiredRefreshTokens(w.Ctx, p)
+		r, err := q.DeleteExpiredRefreshTokens(w.Ctx, p)
 		w.OK(err)
-		wantEqual(t, "refresh tokens", n, 1)
+		wantEqual(t, "refresh tokens", r.Deleted, 1)
 	})
 	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
 		exec(`DELETE FROM oauth_access_token`)
 		exec(`UPDATE oauth_refresh_token SET expires_at = now() + interval '1 second'` + mine)
-		n, err := q.DeleteExpiredRefreshTokens(w.Ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: 10, Retention: -time.Hour})
+		r, err := q.DeleteExpiredRefreshTokens(w.Ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: 10, Retention: -time.Hour})
 		w.OK(err)
-		wantEqual(t, "refresh tokens that are live, whatever the retention", n, 0)
+		wantEqual(t, "refresh tokens that are live, whatever the retention", r.Deleted, 0)
 		exec(`UPDATE oauth_refresh_token SET expires_at = now()` + mine)
-		n, err = q.DeleteExpiredRefreshTokens(w.Ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: 10, Retention: -time.Hour})
+		r, err = q.DeleteExpiredRefreshTokens(w.Ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: 10, Retention: -time.Hour})
 		w.OK(err)
-		wantEqual(t, "refresh tokens that expire now", n, 1)
+		wantEqual(t, "refresh tokens that expire now", r.Deleted, 1)
 	})
 	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
 		exec(`DELETE FROM oauth_access_token`)
@@ -390,9 +390,9 @@ func TestTokensAreCollectedFromTheInstantOfTheirExpiry(t *testing.T) {
 	old, older := w.Redeem(), w.Redeem()
 	w.Exec(`UPDATE oauth_access_token SET expires_at = now() - interval '2 hours' WHERE token = $1`, string(fixture.Digest(old.Access)))
 	w.Exec(`UPDATE oauth_access_token SET expires_at = now() - interval '3 hours' WHERE token = $1`, string(fixture.Digest(older.Access)))
-	n, err := w.Q.DeleteExpiredAccessTokens(w.Ctx, 1)
+	a, err := w.Q.DeleteExpiredAccessTokens(w.Ctx, store.DeleteExpiredAccessTokensParams{BatchSize: 1})
 	w.OK(err)
-	wantEqual(t, "access tokens", n, 1)
+	wantEqual(t, "access tokens", a.Deleted, 1)
 	_, err = w.Q.FindAccessTokenByToken(w.Ctx, fixture.Digest(older.Access))
 	w.None(err)
 	wantEqual(t, "the later one is there", w.accessTokenOf(old.Access).Revoked, nil)
@@ -408,9 +408,9 @@ func TestTokensAreCollectedFromTheInstantOfTheirExpiry(t *testing.T) {
 // collectBatch deletes expired refresh tokens without keeping any for their reuse.
 func (w *world) collectBatch(size int32) int64 {
 	w.Helper()
-	n, err := w.Q.DeleteExpiredRefreshTokens(w.Ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: size})
+	row, err := w.Q.DeleteExpiredRefreshTokens(w.Ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: size})
 	w.OK(err)
-	return n
+	return row.Deleted
 }
 
 // What expires at an instant has expired at it, for every call, and grace is over at its end.

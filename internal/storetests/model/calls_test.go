@@ -1275,7 +1275,7 @@ func (h *history) collectBy(call string, retention time.Duration) {
 	case "DeleteEndedAuthorizations":
 		_, err = h.q.DeleteEndedAuthorizations(h.ctx, store.DeleteEndedAuthorizationsParams{BatchSize: page, Retention: retention})
 	case "DeleteExpiredAccessTokens":
-		_, err = h.q.DeleteExpiredAccessTokens(h.ctx, page)
+		_, err = h.q.DeleteExpiredAccessTokens(h.ctx, store.DeleteExpiredAccessTokensParams{BatchSize: page})
 	case "DeleteExpiredRefreshTokens":
 		_, err = h.q.DeleteExpiredRefreshTokens(h.ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: page, Retention: retention})
 	case "DeleteExpiredSessions":

@@ -76,7 +76,7 @@ var mixCollectors = map[string]func(ctx context.Context, q *store.Queries) error
 		return err
 	},
 	"DeleteExpiredAccessTokens": func(ctx context.Context, q *store.Queries) error {
-		_, err := q.DeleteExpiredAccessTokens(ctx, 100)
+		_, err := q.DeleteExpiredAccessTokens(ctx, store.DeleteExpiredAccessTokensParams{BatchSize: 100})
 		return err
 	},
 	// With a retention of nothing a family that is dead would be gone before another server's half-finished rotation, which then

@@ -528,10 +528,12 @@ func TestRaceOwnersAndHandedOverClients(t *testing.T) {
 // collectors are all calls of the collector. Each says what it took, in one pass from the start.
 var collectors = map[string]func(ctx context.Context, q *store.Queries, batch int32) (int64, error){
 	"DeleteExpiredAccessTokens": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
-		return q.DeleteExpiredAccessTokens(ctx, batch)
+		row, err := q.DeleteExpiredAccessTokens(ctx, store.DeleteExpiredAccessTokensParams{BatchSize: batch})
+		return row.Deleted, err
 	},
 	"DeleteExpiredRefreshTokens": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
-		return q.DeleteExpiredRefreshTokens(ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: batch})
+		row, err := q.DeleteExpiredRefreshTokens(ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: batch})
+		return row.Deleted, err
 	},
 	"DeleteExpiredAuthorizations": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
 		return q.DeleteExpiredAuthorizations(ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: batch})
