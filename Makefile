@@ -67,6 +67,9 @@ clients: ## let client libraries from npm and of Go use the example's provider; 
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "clients: node and npm are needed" >&2; exit 1; }
 	$(if $(NEWEST),npm update --prefix internal/clienttests/testdata/npm)
 	cd internal/clienttests && go test . -count=1 -v $(TESTFLAGS)
+.PHONY: hydra
+hydra: ## let an Ory Hydra issue refresh tokens, and import its tables; make hydra DUMP=1 keeps them for the tests
+	cd bench/http && go test . -run '^TestTheTablesOfHydraAreImported$$' -count=1 -v -hydra $(if $(DUMP),-write-dump) $(TESTFLAGS)
 .PHONY: mcp
 mcp: ## let an MCP client by its official SDK call a tool; make mcp NEWEST=1 takes what npm has today
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "mcp: node and npm are needed" >&2; exit 1; }

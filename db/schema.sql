@@ -790,6 +790,7 @@ CREATE TABLE public.oauth_client (
     document_changes public.text_list,
     unused_since timestamp with time zone,
     unused_checked_at timestamp with time zone,
+    consents_epoch bigint DEFAULT 0 NOT NULL,
     CONSTRAINT oauth_client_deleted_is_disabled CHECK (((deleted_at IS NULL) OR disabled)),
     CONSTRAINT oauth_client_foreign_secret_hash_is_hash CHECK (((((foreign_secret_hash)::text COLLATE "C") ~ '^([$][A-Za-z0-9_-]+[$]|[{][A-Za-z0-9._-]+[}]|(pbkdf2|argon2|bcrypt|scrypt)[A-Za-z0-9_-]*[$:])[!-)+-~]+$'::text) AND (((foreign_secret_hash)::text COLLATE "C") !~* '^[{](noop|plain|clear)'::text))),
     CONSTRAINT oauth_client_one_kind_of_secret CHECK (((client_secret IS NULL) OR (foreign_secret_hash IS NULL))),
@@ -931,6 +932,8 @@ COMMENT ON COLUMN public.oauth_client.document_changes IS 'Columns that the last
 COMMENT ON COLUMN public.oauth_client.unused_since IS 'Since when MarkUnusedClients has found nothing that the client was granted; NULL if it has found something, or has not looked.';
 
 COMMENT ON COLUMN public.oauth_client.unused_checked_at IS 'When MarkUnusedClients last made sure of that.';
+
+COMMENT ON COLUMN public.oauth_client.consents_epoch IS 'Rises when the client changes what users see of it. Consents given before that don''t count any more.';
 
 CREATE FUNCTION public.is_ended(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -1105,10 +1108,11 @@ CREATE TABLE public.oauth_consent (
     resources public.text_list,
     requested_user_info_claims public.text_list,
     authorization_details public.stored_array,
+    client_epoch bigint DEFAULT 0 NOT NULL,
     CONSTRAINT oauth_consent_times_are_finite CHECK ((isfinite(created_at) AND isfinite(updated_at)))
 );
 
-COMMENT ON TABLE public.oauth_consent IS 'What a user has agreed to for a client. A user and client have at most one row, so a consent is in one tenant at a time. It counts only while its epochs are the user''s (consent_counts).';
+COMMENT ON TABLE public.oauth_consent IS 'What a user has agreed to for a client. A user and client have at most one row, so a consent is in one tenant at a time. It counts only while its epochs are the user''s and the client''s (consent_holds).';
 
 COMMENT ON COLUMN public.oauth_consent.user_id IS 'The user who agreed.';
 
@@ -1127,6 +1131,8 @@ COMMENT ON COLUMN public.oauth_consent.resources IS 'For a better-auth server, l
 COMMENT ON COLUMN public.oauth_consent.requested_user_info_claims IS 'What the claims parameter asked for.';
 
 COMMENT ON COLUMN public.oauth_consent.authorization_details IS 'authorization_details that the user agreed to (RFC 9396).';
+
+COMMENT ON COLUMN public.oauth_consent.client_epoch IS 'consents_epoch of the client when the user agreed, set by a trigger.';
 
 CREATE FUNCTION public.agreed_resource_scopes(g public.oauth_consent) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -1284,9 +1290,15 @@ COMMENT ON FUNCTION public.consent_gaps(g public.oauth_consent, asked text[], at
 
 CREATE FUNCTION public.consent_goes_on(g public.oauth_consent, n public.oauth_consent) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN ((NOT (((g).reference_id)::text IS DISTINCT FROM ((n).reference_id)::text)) AND ((g).user_epoch = (n).user_epoch) AND ((g).pair_epoch = (n).pair_epoch));
+    RETURN ((NOT (((g).reference_id)::text IS DISTINCT FROM ((n).reference_id)::text)) AND ((g).user_epoch = (n).user_epoch) AND ((g).pair_epoch = (n).pair_epoch) AND ((g).client_epoch = (n).client_epoch));
 
 COMMENT ON FUNCTION public.consent_goes_on(g public.oauth_consent, n public.oauth_consent) IS 'Whether the stored consent g is one of the same tenant as the new one n, and still counts, so that n can be merged into it.';
+
+CREATE FUNCTION public.consent_holds(g public.oauth_consent, c public.oauth_client, u public."user") RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (public.consent_counts(g, u) AND ((g).client_epoch = (c).consents_epoch));
+
+COMMENT ON FUNCTION public.consent_holds(g public.oauth_consent, c public.oauth_client, u public."user") IS 'Whether a consent counts, and its client is still what the user saw. NULL without a consent, its client or its user.';
 
 CREATE FUNCTION public.count_attempt(of_purpose text, of_subject text, most integer, attempt_window interval, is_right boolean, OUT is_allowed boolean, OUT attempts_left bigint, OUT resets_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
@@ -1824,6 +1836,12 @@ CREATE FUNCTION public.is_redirect_uri(uri text) RETURNS boolean
 $_$;
 
 COMMENT ON FUNCTION public.is_redirect_uri(uri text) IS 'Whether a client may register a redirect URI for itself (RFC 7591, section 5): https, http at a loopback address, or a scheme of an application. It is absolute and has no fragment (RFC 6749, section 3.1.2) and no userinfo. Never NULL.';
+
+CREATE FUNCTION public.is_shown(field text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (field = ANY (ARRAY['redirect_uris'::text, 'scopes'::text, 'name'::text, 'uri'::text, 'icon'::text, 'tos'::text, 'policy'::text]));
+
+COMMENT ON FUNCTION public.is_shown(field text) IS 'Whether users see a column of a client when they are asked for consent.';
 
 CREATE FUNCTION public.is_within(part text[], whole text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -2790,8 +2808,9 @@ BEGIN
         NEW.user_epoch := 0;
         NEW.pair_epoch := 0;
     END IF;
+    NEW.client_epoch := coalesce((SELECT c.consents_epoch FROM oauth_client AS c WHERE c.client_id = NEW.client_id), 0);
     -- A server that doesn't write the epochs doesn't know these columns either, and must not revive what has been ended.
-    IF TG_OP = 'UPDATE' AND (written.user_epoch, written.pair_epoch) <> (NEW.user_epoch, NEW.pair_epoch) THEN
+    IF TG_OP = 'UPDATE' AND (written.user_epoch, written.pair_epoch, written.client_epoch) <> (NEW.user_epoch, NEW.pair_epoch, NEW.client_epoch) THEN
         NEW.resource_scopes := NULL;
         NEW.authorization_details := NULL;
     END IF;
@@ -2799,7 +2818,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.stamp_consent() IS 'Trigger: gives a consent the epochs of its user, whichever server writes it. It stops counting when they rise.';
+COMMENT ON FUNCTION public.stamp_consent() IS 'Trigger: gives a consent the epochs of its user and client, whichever server writes it. It stops counting when they rise.';
 
 CREATE FUNCTION public.stamp_session() RETURNS trigger
     LANGUAGE plpgsql STABLE

@@ -300,6 +300,8 @@ RETURNING c.*;
 -- token is used.
 -- token_endpoint_auth_method is client_secret_basic if it is nil. If the method uses a secret, client_secret is the digest of a new one, for
 -- client_secret_lifetime (store.Never: without end). Without it the client keeps the secret that it has. A client of another method has none.
+-- If what users see when they are asked for consent changes (redirect_uris, scopes, name, uri, icon, tos, policy), no consent that was given
+-- to the client before counts any more, so that users are asked again; grants go on.
 -- ip_address is for the security event (ListSecurityEvents).
 --   - updated: the registration is replaced, or was by the same call before (200)
 --   - unauthenticated: the token is not this client's present one, or the client is deleted; nothing changes (invalid_token, 401)
@@ -378,6 +380,12 @@ WITH stated AS MATERIALIZED (
         backchannel_logout_session_required = sqlc.narg('backchannel_logout_session_required')::boolean,
         metadata = sqlc.narg('metadata')::jsonb,
         authorization_details_types = sqlc.narg('authorization_details_types')::text[],
+        consents_epoch = c.consents_epoch + (
+            (c.redirect_uris::text[], c.scopes::text[], c.name, c.uri, c.icon, c.tos, c.policy) IS DISTINCT FROM (
+                coalesce(@redirect_uris::text[], '{}'), sqlc.narg('scopes')::text[], sqlc.narg('name')::text, sqlc.narg('uri')::text,
+                sqlc.narg('icon')::text, sqlc.narg('tos')::text, sqlc.narg('policy')::text
+            )
+        )::integer,
         updated_at = now()
     FROM judged AS j
     WHERE c.client_id = @client_id::client_id AND NOT c.disabled AND j.refused IS NULL -- nor is it deleted
@@ -424,8 +432,9 @@ FROM (VALUES (true)) AS one (n);
 -- error.
 -- Fetches are ordered by fetched_at; one that lies ahead counts as now. The document need not be fetched again for fresh_for.
 -- token_endpoint_auth_method is none if it is nil. Such a client has no secret.
--- changes are the columns that changed, consent_changes those of them about which users have to be asked again. A disabled client stays
--- disabled, and is_disabled says so.
+-- changes are the columns that changed, and consent_changes those of them that users see when they are asked for consent. If there is one of
+-- these, no consent that was given to the client before counts any more, so that users are asked again; grants go on. A disabled client
+-- stays disabled, and is_disabled says so.
 --   - inserted: the client is new
 --   - changed: the document is another one than the one stored
 --   - fresh: the document says what is stored; it is fresh again
@@ -498,6 +507,8 @@ WITH stated AS MATERIALIZED (
         document_fetched_at = excluded.document_fetched_at,
         document_fresh_until = excluded.document_fresh_until,
         document_changes = document_changes(c, excluded),
+        consents_epoch = c.consents_epoch
+            + EXISTS (SELECT FROM unnest(document_changes(c, excluded)) AS k (field) WHERE is_shown(k.field))::integer,
         public = excluded.public,
         token_endpoint_auth_method = excluded.token_endpoint_auth_method,
         sector_identifier = coalesce(c.sector_identifier, excluded.sector_identifier),
@@ -560,7 +571,7 @@ SELECT w.outcome::outcome AS outcome, w.changes::text[] AS changes,
     ARRAY(
         SELECT k.field::text
         FROM unnest(w.changes) AS k (field)
-        WHERE k.field = ANY (ARRAY['redirect_uris', 'scopes', 'name', 'uri', 'icon', 'tos', 'policy'])
+        WHERE is_shown(k.field)
     )::text[] AS consent_changes,
     w.is_disabled::boolean AS is_disabled, w.fresh_until
 FROM (VALUES (true)) AS one (n)

@@ -4,7 +4,8 @@
 -- With merge, scopes and authorization_details are added to those that the user had agreed to in the same tenant, if that consent still
 -- counts. Otherwise they replace all of it.
 -- A client and user have one consent (oauth_consent_client_user_uidx). Agreeing in another tenant moves it there and merges nothing.
--- What ends the grants of the pair ends the consent too, even one that a concurrent call gives.
+-- What ends the grants of the pair ends the consent too, even one that a concurrent call gives. So does a client that changes what users see
+-- of it (PutClientDocument, UpdateRegistration).
 --   - granted: the consent is stored
 --   - unknown: there is no such client or user
 --   - disabled: the client is disabled (unauthorized_client)
@@ -38,7 +39,8 @@ WITH locked AS MATERIALIZED (
             WHEN @merge::boolean AND consent_goes_on(g, excluded) THEN merge_authorization_details(g.authorization_details, excluded.authorization_details)
             ELSE excluded.authorization_details
         END,
-        reference_id = excluded.reference_id, user_epoch = excluded.user_epoch, pair_epoch = excluded.pair_epoch, resources = NULL,
+        reference_id = excluded.reference_id, user_epoch = excluded.user_epoch, pair_epoch = excluded.pair_epoch,
+        client_epoch = excluded.client_epoch, resources = NULL,
         updated_at = now()
     RETURNING g.id, g.scopes, g.resource_scopes, g.authorization_details
 )
@@ -50,16 +52,66 @@ FROM (VALUES (true)) AS one (n)
 LEFT JOIN parents AS p ON true
 LEFT JOIN granted AS g ON true;
 
+-- ImportConsent takes over what a user had agreed to for a client on another server. A consent that is there already is left as it is, so an
+-- import can be repeated. Parameters are those of GrantConsent. granted_at is when the user agreed; NULL is now.
+--   - granted: the consent is stored
+--   - decided: the client and user have a consent already
+--   - unknown: there is no such client or user
+--   - disabled: the client is disabled
+--   - suspended: the user is suspended
+--   - revoked: grants of the user, or of the client, have been ended here, and what was agreed to elsewhere before doesn't come back
+-- Only granted changes anything. The id of another consent is an error.
+-- name: ImportConsent :one
+WITH locked AS MATERIALIZED (
+    SELECT lock_parents(@user_id::user_id, @client_id::client_id, NULL) AS parents
+), parents AS MATERIALIZED (
+    SELECT c.client_id, u.id AS user_id,
+        (
+            CASE
+                WHEN c.disabled THEN 'disabled'
+                ELSE coalesce(
+                    granter_refusal(l.parents, u, NULL, NULL),
+                    CASE
+                        WHEN c.grants_epoch > 0 OR u.grants_epoch > 0
+                            OR pair_epoch(u.ended_grants, c.client_id, sqlc.narg('reference_id')::reference_id) > 0 THEN 'revoked'
+                    END::outcome,
+                    'granted'
+                )
+            END
+        )::outcome AS outcome
+    FROM locked AS l
+    JOIN oauth_client AS c ON c.client_id = @client_id::client_id
+    JOIN "user" AS u ON u.id = @user_id::user_id
+), granted AS (
+    INSERT INTO oauth_consent (id, created_at, client_id, user_id, reference_id, scopes, resource_scopes, authorization_details)
+    SELECT @id::consent_id, coalesce(sqlc.narg('granted_at')::timestamptz, now()), p.client_id, p.user_id, sqlc.narg('reference_id')::reference_id,
+        CASE WHEN cardinality(@resources::text[]) > 0 THEN '{}' ELSE as_set(@scopes::text[]) END,
+        scopes_at(@resources::text[], @scopes::text[]),
+        merge_authorization_details(NULL, sqlc.narg('authorization_details')::jsonb)
+    FROM parents AS p
+    WHERE p.outcome = 'granted'
+      AND NOT EXISTS (SELECT FROM oauth_consent AS g WHERE g.client_id = p.client_id AND g.user_id = p.user_id) -- for one that is there, ON CONFLICT waits
+    ON CONFLICT (client_id, user_id) DO NOTHING
+    RETURNING id
+)
+SELECT noted(
+        (CASE WHEN p.outcome = 'granted' AND NOT EXISTS (SELECT FROM granted) THEN 'decided' ELSE coalesce(p.outcome, 'unknown') END)::outcome,
+        'ImportConsent', of_user => @user_id::user_id, of_client => @client_id::client_id
+    )::outcome AS outcome
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN parents AS p ON true;
+
 -- FindConsent returns what a user has agreed to for a client in a tenant (NULL: in none). A consent given in one tenant never serves
 -- another. Zero rows: there is no consent that counts.
 -- name: FindConsent :one
 SELECT g.*
 FROM oauth_consent AS g
+JOIN oauth_client AS c ON c.client_id = g.client_id
 JOIN "user" AS u ON u.id = g.user_id
 WHERE g.client_id = @client_id::client_id
   AND g.user_id = @user_id::user_id
   AND g.reference_id IS NOT DISTINCT FROM sqlc.narg('reference_id')::reference_id
-  AND consent_counts(g, u);
+  AND consent_holds(g, c, u);
 
 -- CheckConsent says whether a client may go on without asking the user. It takes what the request asks for. covered is true if the user has
 -- agreed to all of it in this tenant, or if the client skips consent.
@@ -81,7 +133,7 @@ WITH checked AS MATERIALIZED (
     ) ON g.client_id = c.client_id
         AND g.user_id = @user_id::user_id
         AND g.reference_id IS NOT DISTINCT FROM sqlc.narg('reference_id')::reference_id
-        AND consent_counts(g, u)
+        AND consent_holds(g, c, u)
     CROSS JOIN consent_gaps(g, @scopes::text[], @resources::text[]) AS m (scopes, resources)
     WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
 )
@@ -120,7 +172,7 @@ JOIN oauth_client AS c ON c.client_id = g.client_id
 JOIN "user" AS u ON u.id = g.user_id
 WHERE g.user_id = @user_id::user_id
   AND (g.created_at, g.id) > (@after_created_at::timestamptz, @after_id::consent_id)
-  AND consent_counts(g, u)
+  AND consent_holds(g, c, u)
 ORDER BY g.created_at, g.id
 LIMIT @page_size::integer;
 
@@ -241,9 +293,10 @@ WITH page AS MATERIALIZED (
 ), dead AS MATERIALIZED (
     SELECT g.id
     FROM oauth_consent AS g
+    JOIN oauth_client AS c ON c.client_id = g.client_id
     JOIN "user" AS u ON u.id = g.user_id
     WHERE g.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
-      AND NOT consent_counts(g, u)
+      AND NOT consent_holds(g, c, u)
     FOR UPDATE OF g SKIP LOCKED
 ), deleted AS (
     DELETE FROM oauth_consent AS g

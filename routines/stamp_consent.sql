@@ -14,8 +14,9 @@ BEGIN
         NEW.user_epoch := 0;
         NEW.pair_epoch := 0;
     END IF;
+    NEW.client_epoch := coalesce((SELECT c.consents_epoch FROM oauth_client AS c WHERE c.client_id = NEW.client_id), 0);
     -- A server that doesn't write the epochs doesn't know these columns either, and must not revive what has been ended.
-    IF TG_OP = 'UPDATE' AND (written.user_epoch, written.pair_epoch) <> (NEW.user_epoch, NEW.pair_epoch) THEN
+    IF TG_OP = 'UPDATE' AND (written.user_epoch, written.pair_epoch, written.client_epoch) <> (NEW.user_epoch, NEW.pair_epoch, NEW.client_epoch) THEN
         NEW.resource_scopes := NULL;
         NEW.authorization_details := NULL;
     END IF;
@@ -23,4 +24,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION stamp_consent() IS 'Trigger: gives a consent the epochs of its user, whichever server writes it. It stops counting when they rise.';
+COMMENT ON FUNCTION stamp_consent() IS 'Trigger: gives a consent the epochs of its user and client, whichever server writes it. It stops counting when they rise.';

@@ -1066,6 +1066,8 @@ type OAuthClient struct {
 	UnusedSince *time.Time
 	// When MarkUnusedClients last made sure of that.
 	UnusedCheckedAt *time.Time
+	// Rises when the client changes what users see of it. Consents given before that don't count any more.
+	ConsentsEpoch int64
 }
 
 // Assertions that were presented, as client authentication or as a grant (RFC 7523, section 3). The primary key refuses a second one.
@@ -1106,7 +1108,7 @@ type OAuthClientSecret struct {
 	ExpiresAt time.Time
 }
 
-// What a user has agreed to for a client. A user and client have at most one row, so a consent is in one tenant at a time. It counts only while its epochs are the user's (consent_counts).
+// What a user has agreed to for a client. A user and client have at most one row, so a consent is in one tenant at a time. It counts only while its epochs are the user's and the client's (consent_holds).
 type OAuthConsent struct {
 	ID        ConsentID
 	CreatedAt time.Time
@@ -1130,6 +1132,8 @@ type OAuthConsent struct {
 	RequestedUserInfoClaims []string
 	// authorization_details that the user agreed to (RFC 9396).
 	AuthorizationDetails json.RawMessage
+	// consents_epoch of the client when the user agreed, set by a trigger.
+	ClientEpoch int64
 }
 
 // Initial access tokens: what a client presents to register itself (RFC 7591, section 3).

@@ -90,7 +90,7 @@ VALUES (
     $51::text, $52::text, $53::text[],
     $54::text[]
 )
-RETURNING id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris, token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, grants_epoch, deleted_at, client_secret_expires_at, foreign_secret_hash, registration_access_token, subject_type, sector_identifier, require_pkce, allow_plain_pkce, jwks, jwks_uri, application_type, default_max_age, access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip, tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, client_discovery_id, client_credentials_scopes, resources, authorization_details_types, previous_registration_access_token, document_uri, document_etag, document_fetched_at, document_fresh_until, document_changes, unused_since, unused_checked_at
+RETURNING id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris, token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, grants_epoch, deleted_at, client_secret_expires_at, foreign_secret_hash, registration_access_token, subject_type, sector_identifier, require_pkce, allow_plain_pkce, jwks, jwks_uri, application_type, default_max_age, access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip, tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, client_discovery_id, client_credentials_scopes, resources, authorization_details_types, previous_registration_access_token, document_uri, document_etag, document_fetched_at, document_fresh_until, document_changes, unused_since, unused_checked_at, consents_epoch
 `
 
 type CreateClientParams struct {
@@ -339,6 +339,7 @@ func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAu
 		&i.DocumentChanges,
 		&i.UnusedSince,
 		&i.UnusedCheckedAt,
+		&i.ConsentsEpoch,
 	)
 	if err != nil {
 		err = fmt.Errorf("query CreateClient: %w", err)
@@ -592,7 +593,7 @@ WITH used AS (
     WHERE c.client_id = $1::client_id AND c.registration_access_token = $2::token_digest
       AND c.previous_registration_access_token IS NOT NULL
 )
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at, c.consents_epoch
 FROM oauth_client AS c
 WHERE c.client_id = $1::client_id AND c.registration_access_token = $2::token_digest AND c.deleted_at IS NULL
 `
@@ -680,6 +681,7 @@ func (q *Queries) FindClientByRegistrationToken(ctx context.Context, arg FindCli
 		&i.DocumentChanges,
 		&i.UnusedSince,
 		&i.UnusedCheckedAt,
+		&i.ConsentsEpoch,
 	)
 	if err != nil {
 		err = fmt.Errorf("query FindClientByRegistrationToken: %w", err)
@@ -744,7 +746,7 @@ func (q *Queries) FindStaleClients(ctx context.Context, arg FindStaleClientsPara
 }
 
 const getClient = `-- name: GetClient :one
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at, c.consents_epoch
 FROM oauth_client AS c
 WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL
 `
@@ -823,6 +825,7 @@ func (q *Queries) GetClient(ctx context.Context, clientID ClientID) (OAuthClient
 		&i.DocumentChanges,
 		&i.UnusedSince,
 		&i.UnusedCheckedAt,
+		&i.ConsentsEpoch,
 	)
 	if err != nil {
 		err = fmt.Errorf("query GetClient: %w", err)
@@ -831,7 +834,7 @@ func (q *Queries) GetClient(ctx context.Context, clientID ClientID) (OAuthClient
 }
 
 const getClientByID = `-- name: GetClientByID :one
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at, c.consents_epoch
 FROM oauth_client AS c
 WHERE c.id = $1::oauth_client_id AND c.deleted_at IS NULL
 `
@@ -910,6 +913,7 @@ func (q *Queries) GetClientByID(ctx context.Context, id OAuthClientID) (OAuthCli
 		&i.DocumentChanges,
 		&i.UnusedSince,
 		&i.UnusedCheckedAt,
+		&i.ConsentsEpoch,
 	)
 	if err != nil {
 		err = fmt.Errorf("query GetClientByID: %w", err)
@@ -918,7 +922,7 @@ func (q *Queries) GetClientByID(ctx context.Context, id OAuthClientID) (OAuthCli
 }
 
 const listClients = `-- name: ListClients :many
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at, c.consents_epoch
 FROM oauth_client AS c
 WHERE (c.created_at, c.id) > ($1::timestamptz, $2::oauth_client_id)
   AND c.deleted_at IS NULL
@@ -1016,6 +1020,7 @@ func (q *Queries) ListClients(ctx context.Context, arg ListClientsParams) ([]OAu
 			&i.DocumentChanges,
 			&i.UnusedSince,
 			&i.UnusedCheckedAt,
+			&i.ConsentsEpoch,
 		); err != nil {
 			return nil, fmt.Errorf("query ListClients: %w", err)
 		}
@@ -1028,7 +1033,7 @@ func (q *Queries) ListClients(ctx context.Context, arg ListClientsParams) ([]OAu
 }
 
 const listClientsByReference = `-- name: ListClientsByReference :many
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at, c.consents_epoch
 FROM oauth_client AS c
 WHERE c.reference_id = $1::reference_id
   AND (c.created_at, c.id) > ($2::timestamptz, $3::oauth_client_id)
@@ -1133,6 +1138,7 @@ func (q *Queries) ListClientsByReference(ctx context.Context, arg ListClientsByR
 			&i.DocumentChanges,
 			&i.UnusedSince,
 			&i.UnusedCheckedAt,
+			&i.ConsentsEpoch,
 		); err != nil {
 			return nil, fmt.Errorf("query ListClientsByReference: %w", err)
 		}
@@ -1145,7 +1151,7 @@ func (q *Queries) ListClientsByReference(ctx context.Context, arg ListClientsByR
 }
 
 const listClientsByUser = `-- name: ListClientsByUser :many
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at, c.consents_epoch
 FROM oauth_client AS c
 WHERE c.user_id = $1::user_id
   AND (c.created_at, c.id) > ($2::timestamptz, $3::oauth_client_id)
@@ -1250,6 +1256,7 @@ func (q *Queries) ListClientsByUser(ctx context.Context, arg ListClientsByUserPa
 			&i.DocumentChanges,
 			&i.UnusedSince,
 			&i.UnusedCheckedAt,
+			&i.ConsentsEpoch,
 		); err != nil {
 			return nil, fmt.Errorf("query ListClientsByUser: %w", err)
 		}
@@ -1414,6 +1421,8 @@ WITH stated AS MATERIALIZED (
         document_fetched_at = excluded.document_fetched_at,
         document_fresh_until = excluded.document_fresh_until,
         document_changes = document_changes(c, excluded),
+        consents_epoch = c.consents_epoch
+            + EXISTS (SELECT FROM unnest(document_changes(c, excluded)) AS k (field) WHERE is_shown(k.field))::integer,
         public = excluded.public,
         token_endpoint_auth_method = excluded.token_endpoint_auth_method,
         sector_identifier = coalesce(c.sector_identifier, excluded.sector_identifier),
@@ -1476,7 +1485,7 @@ SELECT w.outcome::outcome AS outcome, w.changes::text[] AS changes,
     ARRAY(
         SELECT k.field::text
         FROM unnest(w.changes) AS k (field)
-        WHERE k.field = ANY (ARRAY['redirect_uris', 'scopes', 'name', 'uri', 'icon', 'tos', 'policy'])
+        WHERE is_shown(k.field)
     )::text[] AS consent_changes,
     w.is_disabled::boolean AS is_disabled, w.fresh_until
 FROM (VALUES (true)) AS one (n)
@@ -1578,8 +1587,9 @@ type PutClientDocumentRow struct {
 // error.
 // Fetches are ordered by fetched_at; one that lies ahead counts as now. The document need not be fetched again for fresh_for.
 // token_endpoint_auth_method is none if it is nil. Such a client has no secret.
-// changes are the columns that changed, consent_changes those of them about which users have to be asked again. A disabled client stays
-// disabled, and is_disabled says so.
+// changes are the columns that changed, and consent_changes those of them that users see when they are asked for consent. If there is one of
+// these, no consent that was given to the client before counts any more, so that users are asked again; grants go on. A disabled client
+// stays disabled, and is_disabled says so.
 //   - inserted: the client is new
 //   - changed: the document is another one than the one stored
 //   - fresh: the document says what is stored; it is fresh again
@@ -2172,7 +2182,7 @@ SET
     updated_at = now()
 FROM (SELECT coalesce($49::text[], ARRAY[]::text[])::oauth_client_field[]::text[] AS cleared) AS f
 WHERE c.client_id = $48::client_id AND c.deleted_at IS NULL
-RETURNING c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
+RETURNING c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at, c.consents_epoch
 `
 
 type UpdateClientParams struct {
@@ -2402,6 +2412,7 @@ func (q *Queries) UpdateClient(ctx context.Context, arg UpdateClientParams) (OAu
 		&i.DocumentChanges,
 		&i.UnusedSince,
 		&i.UnusedCheckedAt,
+		&i.ConsentsEpoch,
 	)
 	if err != nil {
 		err = fmt.Errorf("query UpdateClient: %w", err)
@@ -2480,6 +2491,12 @@ WITH stated AS MATERIALIZED (
         backchannel_logout_session_required = $37::boolean,
         metadata = $38::jsonb,
         authorization_details_types = $39::text[],
+        consents_epoch = c.consents_epoch + (
+            (c.redirect_uris::text[], c.scopes::text[], c.name, c.uri, c.icon, c.tos, c.policy) IS DISTINCT FROM (
+                coalesce($7::text[], '{}'), $31::text[], $25::text, $19::text,
+                $20::text, $21::text, $22::text
+            )
+        )::integer,
         updated_at = now()
     FROM judged AS j
     WHERE c.client_id = $1::client_id AND NOT c.disabled AND j.refused IS NULL -- nor is it deleted
@@ -2604,6 +2621,8 @@ type UpdateRegistrationRow struct {
 // token is used.
 // token_endpoint_auth_method is client_secret_basic if it is nil. If the method uses a secret, client_secret is the digest of a new one, for
 // client_secret_lifetime (store.Never: without end). Without it the client keeps the secret that it has. A client of another method has none.
+// If what users see when they are asked for consent changes (redirect_uris, scopes, name, uri, icon, tos, policy), no consent that was given
+// to the client before counts any more, so that users are asked again; grants go on.
 // ip_address is for the security event (ListSecurityEvents).
 //   - updated: the registration is replaced, or was by the same call before (200)
 //   - unauthenticated: the token is not this client's present one, or the client is deleted; nothing changes (invalid_token, 401)

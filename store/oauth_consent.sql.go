@@ -21,7 +21,7 @@ WITH checked AS MATERIALIZED (
     ) ON g.client_id = c.client_id
         AND g.user_id = $2::user_id
         AND g.reference_id IS NOT DISTINCT FROM $3::reference_id
-        AND consent_counts(g, u)
+        AND consent_holds(g, c, u)
     CROSS JOIN consent_gaps(g, $4::text[], $5::text[]) AS m (scopes, resources)
     WHERE c.client_id = $6::client_id AND c.deleted_at IS NULL
 )
@@ -105,9 +105,10 @@ WITH page AS MATERIALIZED (
 ), dead AS MATERIALIZED (
     SELECT g.id
     FROM oauth_consent AS g
+    JOIN oauth_client AS c ON c.client_id = g.client_id
     JOIN "user" AS u ON u.id = g.user_id
     WHERE g.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
-      AND NOT consent_counts(g, u)
+      AND NOT consent_holds(g, c, u)
     FOR UPDATE OF g SKIP LOCKED
 ), deleted AS (
     DELETE FROM oauth_consent AS g
@@ -150,13 +151,14 @@ func (q *Queries) DeleteDeadConsents(ctx context.Context, arg DeleteDeadConsents
 }
 
 const findConsent = `-- name: FindConsent :one
-SELECT g.id, g.created_at, g.updated_at, g.client_id, g.user_id, g.reference_id, g.scopes, g.resource_scopes, g.user_epoch, g.pair_epoch, g.resources, g.requested_user_info_claims, g.authorization_details
+SELECT g.id, g.created_at, g.updated_at, g.client_id, g.user_id, g.reference_id, g.scopes, g.resource_scopes, g.user_epoch, g.pair_epoch, g.resources, g.requested_user_info_claims, g.authorization_details, g.client_epoch
 FROM oauth_consent AS g
+JOIN oauth_client AS c ON c.client_id = g.client_id
 JOIN "user" AS u ON u.id = g.user_id
 WHERE g.client_id = $1::client_id
   AND g.user_id = $2::user_id
   AND g.reference_id IS NOT DISTINCT FROM $3::reference_id
-  AND consent_counts(g, u)
+  AND consent_holds(g, c, u)
 `
 
 type FindConsentParams struct {
@@ -187,6 +189,7 @@ func (q *Queries) FindConsent(ctx context.Context, arg FindConsentParams) (OAuth
 		&i.Resources,
 		&i.RequestedUserInfoClaims,
 		&i.AuthorizationDetails,
+		&i.ClientEpoch,
 	)
 	if err != nil {
 		err = fmt.Errorf("query FindConsent: %w", err)
@@ -222,7 +225,8 @@ WITH locked AS MATERIALIZED (
             WHEN $8::boolean AND consent_goes_on(g, excluded) THEN merge_authorization_details(g.authorization_details, excluded.authorization_details)
             ELSE excluded.authorization_details
         END,
-        reference_id = excluded.reference_id, user_epoch = excluded.user_epoch, pair_epoch = excluded.pair_epoch, resources = NULL,
+        reference_id = excluded.reference_id, user_epoch = excluded.user_epoch, pair_epoch = excluded.pair_epoch,
+        client_epoch = excluded.client_epoch, resources = NULL,
         updated_at = now()
     RETURNING g.id, g.scopes, g.resource_scopes, g.authorization_details
 )
@@ -268,7 +272,8 @@ type GrantConsentRow struct {
 // With merge, scopes and authorization_details are added to those that the user had agreed to in the same tenant, if that consent still
 // counts. Otherwise they replace all of it.
 // A client and user have one consent (oauth_consent_client_user_uidx). Agreeing in another tenant moves it there and merges nothing.
-// What ends the grants of the pair ends the consent too, even one that a concurrent call gives.
+// What ends the grants of the pair ends the consent too, even one that a concurrent call gives. So does a client that changes what users see
+// of it (PutClientDocument, UpdateRegistration).
 //   - granted: the consent is stored
 //   - unknown: there is no such client or user
 //   - disabled: the client is disabled (unauthorized_client)
@@ -298,6 +303,95 @@ func (q *Queries) GrantConsent(ctx context.Context, arg GrantConsentParams) (Gra
 		err = fmt.Errorf("query GrantConsent: %w", err)
 	}
 	return i, err
+}
+
+const importConsent = `-- name: ImportConsent :one
+WITH locked AS MATERIALIZED (
+    SELECT lock_parents($1::user_id, $2::client_id, NULL) AS parents
+), parents AS MATERIALIZED (
+    SELECT c.client_id, u.id AS user_id,
+        (
+            CASE
+                WHEN c.disabled THEN 'disabled'
+                ELSE coalesce(
+                    granter_refusal(l.parents, u, NULL, NULL),
+                    CASE
+                        WHEN c.grants_epoch > 0 OR u.grants_epoch > 0
+                            OR pair_epoch(u.ended_grants, c.client_id, $3::reference_id) > 0 THEN 'revoked'
+                    END::outcome,
+                    'granted'
+                )
+            END
+        )::outcome AS outcome
+    FROM locked AS l
+    JOIN oauth_client AS c ON c.client_id = $2::client_id
+    JOIN "user" AS u ON u.id = $1::user_id
+), granted AS (
+    INSERT INTO oauth_consent (id, created_at, client_id, user_id, reference_id, scopes, resource_scopes, authorization_details)
+    SELECT $4::consent_id, coalesce($5::timestamptz, now()), p.client_id, p.user_id, $3::reference_id,
+        CASE WHEN cardinality($6::text[]) > 0 THEN '{}' ELSE as_set($7::text[]) END,
+        scopes_at($6::text[], $7::text[]),
+        merge_authorization_details(NULL, $8::jsonb)
+    FROM parents AS p
+    WHERE p.outcome = 'granted'
+      AND NOT EXISTS (SELECT FROM oauth_consent AS g WHERE g.client_id = p.client_id AND g.user_id = p.user_id) -- for one that is there, ON CONFLICT waits
+    ON CONFLICT (client_id, user_id) DO NOTHING
+    RETURNING id
+)
+SELECT noted(
+        (CASE WHEN p.outcome = 'granted' AND NOT EXISTS (SELECT FROM granted) THEN 'decided' ELSE coalesce(p.outcome, 'unknown') END)::outcome,
+        'ImportConsent', of_user => $1::user_id, of_client => $2::client_id
+    )::outcome AS outcome
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN parents AS p ON true
+`
+
+type ImportConsentParams struct {
+	// The id of what is stored. Make it once, and keep it for retries of the call.
+	ID ConsentID
+	// The client_id of the client.
+	ClientID ClientID
+	// The user.
+	UserID UserID
+	// The tenant in which the user agreed. A consent given in one tenant never serves another.
+	ReferenceID *ReferenceID
+	// The scopes. Empty asks for none in particular.
+	Scopes []string
+	// The resources (RFC 8707); empty for all that may be had.
+	Resources []string
+	// The authorization_details (RFC 9396), a JSON array; nil for none in particular.
+	AuthorizationDetails json.RawMessage
+	// When the user had agreed; nil for now.
+	GrantedAt *time.Time
+}
+
+// ImportConsent takes over what a user had agreed to for a client on another server. A consent that is there already is left as it is, so an
+// import can be repeated. Parameters are those of GrantConsent. granted_at is when the user agreed; NULL is now.
+//   - granted: the consent is stored
+//   - decided: the client and user have a consent already
+//   - unknown: there is no such client or user
+//   - disabled: the client is disabled
+//   - suspended: the user is suspended
+//   - revoked: grants of the user, or of the client, have been ended here, and what was agreed to elsewhere before doesn't come back
+//
+// Only granted changes anything. The id of another consent is an error.
+func (q *Queries) ImportConsent(ctx context.Context, arg ImportConsentParams) (Outcome, error) {
+	row := q.db.QueryRow(ctx, importConsent,
+		arg.UserID,
+		arg.ClientID,
+		arg.ReferenceID,
+		arg.ID,
+		arg.GrantedAt,
+		arg.Resources,
+		arg.Scopes,
+		arg.AuthorizationDetails,
+	)
+	var outcome Outcome
+	err := row.Scan(&outcome)
+	if err != nil {
+		err = fmt.Errorf("query ImportConsent: %w", err)
+	}
+	return outcome, err
 }
 
 const listUserConnections = `-- name: ListUserConnections :many
@@ -439,7 +533,7 @@ JOIN oauth_client AS c ON c.client_id = g.client_id
 JOIN "user" AS u ON u.id = g.user_id
 WHERE g.user_id = $1::user_id
   AND (g.created_at, g.id) > ($2::timestamptz, $3::consent_id)
-  AND consent_counts(g, u)
+  AND consent_holds(g, c, u)
 ORDER BY g.created_at, g.id
 LIMIT $4::integer
 `

@@ -547,13 +547,45 @@ type Querier interface {
 	// With merge, scopes and authorization_details are added to those that the user had agreed to in the same tenant, if that consent still
 	// counts. Otherwise they replace all of it.
 	// A client and user have one consent (oauth_consent_client_user_uidx). Agreeing in another tenant moves it there and merges nothing.
-	// What ends the grants of the pair ends the consent too, even one that a concurrent call gives.
+	// What ends the grants of the pair ends the consent too, even one that a concurrent call gives. So does a client that changes what users see
+	// of it (PutClientDocument, UpdateRegistration).
 	//   - granted: the consent is stored
 	//   - unknown: there is no such client or user
 	//   - disabled: the client is disabled (unauthorized_client)
 	//   - suspended: the user is suspended (access_denied)
 	// Only granted changes anything. A consent that goes on keeps its id. The id of the consent of another client or user is an error.
 	GrantConsent(ctx context.Context, arg GrantConsentParams) (GrantConsentRow, error)
+	// ImportConsent takes over what a user had agreed to for a client on another server. A consent that is there already is left as it is, so an
+	// import can be repeated. Parameters are those of GrantConsent. granted_at is when the user agreed; NULL is now.
+	//   - granted: the consent is stored
+	//   - decided: the client and user have a consent already
+	//   - unknown: there is no such client or user
+	//   - disabled: the client is disabled
+	//   - suspended: the user is suspended
+	//   - revoked: grants of the user, or of the client, have been ended here, and what was agreed to elsewhere before doesn't come back
+	// Only granted changes anything. The id of another consent is an error.
+	ImportConsent(ctx context.Context, arg ImportConsentParams) (Outcome, error)
+	// ImportRefreshToken takes over what a user had granted to a client on another server, with the refresh tokens of that grant that are still
+	// good there. From then on the grant is a family like any other: RotateRefreshToken exchanges each of the tokens once, and a spent one that
+	// comes back ends the family. No session comes along, so the grant is bound to none.
+	// tokens are the digests by which the server will find what clients present. What another server keeps instead of a token can be taken over
+	// if the server can tell it from what is presented (token.Fosite for Ory Hydra).
+	// id is the same whenever the grant is imported, so an import can be repeated: derive it from the other server's name for the grant.
+	// A grant that was imported before is left as it is, even if it has been ended since.
+	// expires_at is when the tokens expire on the other server; NULL if they don't. They expire no later than refresh_token_lifetime from now.
+	// No token of the family lives longer than family_lifetime from now.
+	// auth_time, acr and amr say how the user had signed in. reference_id is the tenant. confirmation is the key to which the tokens are bound.
+	// What the client may no longer ask for drops out when a token is rotated, not here.
+	//   - issued: the grant and its tokens are stored
+	//   - retried: the grant had been imported before
+	//   - unknown: there is no such client or user
+	//   - disabled: the client is disabled
+	//   - suspended: the user is suspended
+	//   - revoked: grants of the user, or of the client, have been ended here, and what was granted elsewhere before doesn't come back
+	//   - expired: the tokens have expired
+	//   - unauthorized_client: the client is registered for neither refresh_token nor authorization_code, so it could use none of the tokens
+	// Only issued changes anything. A token that is stored already, of another grant, is an error.
+	ImportRefreshToken(ctx context.Context, arg ImportRefreshTokenParams) (Outcome, error)
 	// IntrospectAccessToken says whether an access token, given by its digest, is live, and describes it (RFC 7662, section 2.2). The caller is
 	// authenticated as in AuthenticateClient. A server that asks for itself, for its UserInfo endpoint for example, passes
 	// client_auth_method server and no client. sub is the subject by which the token's client knows the user, whoever asks; NULL for a client's own
@@ -821,8 +853,9 @@ type Querier interface {
 	// error.
 	// Fetches are ordered by fetched_at; one that lies ahead counts as now. The document need not be fetched again for fresh_for.
 	// token_endpoint_auth_method is none if it is nil. Such a client has no secret.
-	// changes are the columns that changed, consent_changes those of them about which users have to be asked again. A disabled client stays
-	// disabled, and is_disabled says so.
+	// changes are the columns that changed, and consent_changes those of them that users see when they are asked for consent. If there is one of
+	// these, no consent that was given to the client before counts any more, so that users are asked again; grants go on. A disabled client
+	// stays disabled, and is_disabled says so.
 	//   - inserted: the client is new
 	//   - changed: the document is another one than the one stored
 	//   - fresh: the document says what is stored; it is fresh again
@@ -1114,6 +1147,8 @@ type Querier interface {
 	// token is used.
 	// token_endpoint_auth_method is client_secret_basic if it is nil. If the method uses a secret, client_secret is the digest of a new one, for
 	// client_secret_lifetime (store.Never: without end). Without it the client keeps the secret that it has. A client of another method has none.
+	// If what users see when they are asked for consent changes (redirect_uris, scopes, name, uri, icon, tos, policy), no consent that was given
+	// to the client before counts any more, so that users are asked again; grants go on.
 	// ip_address is for the security event (ListSecurityEvents).
 	//   - updated: the registration is replaced, or was by the same call before (200)
 	//   - unauthenticated: the token is not this client's present one, or the client is deleted; nothing changes (invalid_token, 401)

@@ -307,7 +307,7 @@ WITH kept AS (
                 c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip,
                 c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id,
                 c.client_credentials_scopes, c.resources, c.authorization_details_types, c.document_uri, c.document_etag,
-                c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
+                c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at, c.consents_epoch
         ) AS o
     )::jsonb AS data
     FROM oauth_client AS c
@@ -337,7 +337,7 @@ WITH kept AS (
         SELECT to_jsonb(o)
         FROM (
             SELECT g.id, g.created_at, g.updated_at, g.client_id, g.user_id, g.reference_id, g.scopes, g.resource_scopes, g.user_epoch,
-                g.pair_epoch, g.resources, g.requested_user_info_claims, g.authorization_details
+                g.pair_epoch, g.resources, g.requested_user_info_claims, g.authorization_details, g.client_epoch
         ) AS o
     )::jsonb AS data
     FROM oauth_consent AS g

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/url"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +20,8 @@ type world struct {
 	t   *testing.T
 	db  *testdb.DB
 	url string // writes security events
+
+	source *testdb.DB // the tables of an Ory Hydra
 
 	cookie, secret, code, access, refresh token.Raw
 }
@@ -124,9 +128,31 @@ func (w *world) run(stdin string, args ...string) (code int, out, errors string)
 	if flags, _ := cmd.flags(); flags.Lookup("database-url") != nil {
 		rest = append([]string{"-database-url", w.url}, rest...)
 	}
+	if i := slices.Index(rest, hydraURL); i >= 0 {
+		rest[i] = w.hydra()
+	}
 	var stdout, stderr bytes.Buffer
 	code = run(w.t.Context(), append(strings.Fields(cmd.name), rest...), console{in: strings.NewReader(stdin), out: &stdout, err: &stderr})
 	return code, stdout.String(), stderr.String()
+}
+
+// hydraURL is what the pages call the database of an Ory Hydra.
+const hydraURL = "postgres://reader@hydra.example/hydra"
+
+// hydra is the address of a database with the tables of an Ory Hydra.
+func (w *world) hydra() string {
+	w.t.Helper()
+	if w.source == nil {
+		sql, err := os.ReadFile("../../internal/importer/testdata/hydra.sql")
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.source = testdb.New(w.t, testdb.Options{})
+		if _, err := w.source.Pool.Exec(w.t.Context(), string(sql)); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return w.source.URL
 }
 
 // credentials are what no command may print, in any form that the database has.

@@ -56,7 +56,7 @@ GRANT
         dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns,
         tls_client_auth_san_uri, tls_client_auth_san_ip, tls_client_auth_san_email, backchannel_logout_uri,
         backchannel_logout_session_required, resources, authorization_details_types, previous_registration_access_token,
-        document_uri, document_etag, document_fetched_at, document_fresh_until, document_changes
+        document_uri, document_etag, document_fetched_at, document_fresh_until, document_changes, consents_epoch
     )
 ON oauth_client TO {{.Application}};
 GRANT SELECT, INSERT ON oauth_client_assertion TO {{.Application}};
@@ -66,7 +66,7 @@ GRANT
     SELECT,
     INSERT,
     DELETE,
-    UPDATE (updated_at, reference_id, scopes, resource_scopes, user_epoch, pair_epoch, resources, authorization_details)
+    UPDATE (updated_at, reference_id, scopes, resource_scopes, user_epoch, pair_epoch, client_epoch, resources, authorization_details)
 ON oauth_consent TO {{.Application}};
 GRANT SELECT, INSERT, UPDATE (updated_at, uses, expires_at, revoked_at) ON oauth_initial_access_token TO {{.Application}};
 GRANT SELECT, INSERT ON oauth_pairwise_subject TO {{.Application}};
@@ -193,14 +193,14 @@ GRANT SELECT (
     tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip, tls_client_auth_san_email,
     backchannel_logout_uri, backchannel_logout_session_required, client_discovery_id, client_credentials_scopes, resources,
     authorization_details_types, document_uri, document_etag, document_fetched_at, document_fresh_until, document_changes,
-    unused_since, unused_checked_at
+    unused_since, unused_checked_at, consents_epoch
 ) ON oauth_client TO {{.Auditor}};
 GRANT SELECT (created_at, updated_at, expires_at, access_token_id, authorization_id) ON oauth_client_assertion TO {{.Auditor}};
 GRANT SELECT (id, created_at, updated_at, client_id, resource_id) ON oauth_client_resource TO {{.Auditor}};
 GRANT SELECT (id, created_at, updated_at, client_id, expires_at) ON oauth_client_secret TO {{.Auditor}};
 GRANT SELECT (
     id, created_at, updated_at, client_id, user_id, reference_id, scopes, resource_scopes, user_epoch, pair_epoch, resources,
-    requested_user_info_claims, authorization_details
+    requested_user_info_claims, authorization_details, client_epoch
 ) ON oauth_consent TO {{.Auditor}};
 GRANT SELECT (
     id, created_at, updated_at, label, reference_id, max_uses, uses, expires_at, revoked_at

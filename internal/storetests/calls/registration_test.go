@@ -546,7 +546,7 @@ func TestUpdateOfARegistrationReplacesItWhole(t *testing.T) {
 	want.Name, want.TokenEndpointAuthMethod, want.Public = new("Notes, renamed"), new("client_secret_basic"), new(false)
 	want.Scopes, want.Contacts, want.Metadata, want.DPoPBoundAccessTokens, want.DefaultMaxAge, want.SoftwareID = nil, nil, nil, nil, nil, nil
 	want.RegistrationAccessToken, want.PreviousRegistrationAccessToken = new(fixture.Digest("r1+")), new(fixture.Digest("r1"))
-	want.UpdatedAt = after.UpdatedAt
+	want.UpdatedAt, want.ConsentsEpoch = after.UpdatedAt, before.ConsentsEpoch+1 // the name is another one
 	if got, want := asJSON(after), asJSON(want); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -326,9 +326,9 @@ var faults = []fault{
 	{in: "consent_gaps", name: "agreed to at another resource", mood: "consents", right: "jsonb_array_elements_text(agreed -> resource)", wrong: "jsonb_path_query(agreed, '$.*[*]') #>> '{}'"},
 	{in: "consent_gaps", name: "a resource without a scope", mood: "consents", right: " OR (agreed ? resource) IS NOT TRUE", wrong: ""},
 	{in: "consent_gaps", name: "agreed to without a resource", mood: "consents", right: "unnest(agreed_scopes(g))", wrong: "jsonb_path_query(agreed, '$.*[*]') #>> '{}' UNION ALL SELECT unnest(agreed_scopes(g))"},
-	{in: "stamp_consent", name: "revived by another server", scene: "a consent that another server writes again", right: "(written.user_epoch, written.pair_epoch) <> (NEW.user_epoch, NEW.pair_epoch)", wrong: "false"},
+	{in: "stamp_consent", name: "revived by another server", scene: "a consent that another server writes again", right: "(written.user_epoch, written.pair_epoch, written.client_epoch) <> (NEW.user_epoch, NEW.pair_epoch, NEW.client_epoch)", wrong: "false"},
 	{in: "CheckConsent", name: "another tenant's", mood: "consents", right: "AND g.reference_id IS NOT DISTINCT FROM $3::reference_id", wrong: "AND ($3::text IS NULL OR true)"},
-	{in: "CheckConsent", name: "what counts no more", mood: "consents", right: "AND consent_counts(g, u)", wrong: ""},
+	{in: "CheckConsent", name: "what counts no more", mood: "consents", right: "AND consent_holds(g, c, u)", wrong: ""},
 	{in: "WithdrawConsent", name: "in all tenants", mood: "consents", right: "tenant_key($3::reference_id)", wrong: "coalesce($3::text || NULL, '')", times: 2},
 
 	// Another server.
@@ -348,7 +348,7 @@ var faults = []fault{
 	{in: "DeleteSpentRefreshTokens", name: "retention", scene: "tokens that never expire are collected", right: "r.revoked <= now() - ", wrong: "r.revoked <= now() - 0 * "},
 	{in: "DeleteSpentRefreshTokens", name: "unspent ones", mood: "collection", right: "r.revoked <= now() - $3::interval", wrong: "(0 * $3::interval IS NOT NULL)"},
 	{in: "DeleteExpiredAuthorizations", name: "retention", scene: "requests that were denied, have expired or were revoked", right: "<= now() - $1::interval", wrong: "<= now() - 0 * $1::interval"},
-	{in: "DeleteDeadConsents", name: "what counts", scene: "what lives is left", right: "AND NOT consent_counts(g, u)", wrong: ""},
+	{in: "DeleteDeadConsents", name: "what counts", scene: "what lives is left", right: "AND NOT consent_holds(g, c, u)", wrong: ""},
 
 	// The other calls.
 	{in: "judge_request", name: "a disabled client", scene: "what there is not", right: "ELSIF c.disabled THEN", wrong: "ELSIF false THEN"},

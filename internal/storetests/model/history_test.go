@@ -331,7 +331,7 @@ func (h *history) compare() {
 	b.Queue(ofEach(h.rewrite(store.SQL("IntrospectAccessTokenByID")), "$4::access_token_id"), "server", "", nil, ids).Query(collect(&byID))
 	b.Queue(`SELECT s.id || ' ' || extract(epoch FROM s.expires_at - $2::timestamptz) FROM unnest($1::text[]) AS x (token)
 		JOIN session AS s ON s.token = x.token JOIN "user" AS u ON u.id = s.user_id WHERE session_is_live(s, u)`, cookies, h.began.Add(-h.passed)).Query(collectOne(&sessions))
-	b.Queue(`SELECT g.id FROM oauth_consent AS g JOIN "user" AS u ON u.id = g.user_id WHERE consent_counts(g, u)`).Query(collectOne(&consents))
+	b.Queue(`SELECT g.id FROM oauth_consent AS g JOIN oauth_client AS c ON c.client_id = g.client_id JOIN "user" AS u ON u.id = g.user_id WHERE consent_holds(g, c, u)`).Query(collectOne(&consents))
 	b.Queue(ofEach(h.rewrite(store.SQL("IntrospectAuthorization")), "$4::authorization_id"), "server", "", nil, familyIDs).Query(collect(&families))
 	b.Queue(h.sql.written).QueryRow(func(r pgx.Row) error { return r.Scan(&h.written) })
 	if err := h.tx.SendBatch(h.ctx, b).Close(); err != nil {

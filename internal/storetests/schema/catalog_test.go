@@ -221,7 +221,8 @@ var schemaTables = []tableSpec{
 			document_fresh_until finite_timestamptz (timestamp with time zone)
 			document_changes text_list (text[])
 			unused_since timestamp with time zone
-			unused_checked_at timestamp with time zone`,
+			unused_checked_at timestamp with time zone
+			consents_epoch bigint NOT NULL DEFAULT 0`,
 		indexes: `
 			oauth_client_pkey UNIQUE (id)
 			oauth_client_client_id_uidx UNIQUE (client_id)
@@ -497,6 +498,7 @@ var schemaTables = []tableSpec{
 			resource_scopes stored_object (jsonb)
 			user_epoch bigint NOT NULL DEFAULT 0
 			pair_epoch bigint NOT NULL DEFAULT 0
+			client_epoch bigint NOT NULL DEFAULT 0
 			resources text_list (text[])
 			requested_user_info_claims text_list (text[])
 			authorization_details stored_array (jsonb)`,
@@ -843,6 +845,7 @@ const schemaFunctions = `
 	consent_counts(oauth_consent,"user")
 	consent_gaps(oauth_consent,text[],text[])
 	consent_goes_on(oauth_consent,oauth_consent)
+	consent_holds(oauth_consent,oauth_client,"user")
 	count_attempt(text,text,integer,interval,boolean)
 	deadline(interval,interval,text)
 	delete_account(text,text)
@@ -874,6 +877,7 @@ const schemaFunctions = `
 	is_older_secret(text,text)
 	is_public(oauth_client)
 	is_redirect_uri(text)
+	is_shown(text)
 	is_within(text[],text[])
 	judge_again(oauth_client,oauth_authorization,text[],text[],text[])
 	judge_asked(oauth_client,text[],text[],text[],text[],jsonb,text[])

@@ -1,6 +1,23 @@
 -- +goose Up
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION consent_goes_on(g oauth_consent, n oauth_consent) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN g.reference_id IS NOT DISTINCT FROM n.reference_id AND g.user_epoch = n.user_epoch AND g.pair_epoch = n.pair_epoch
+    AND g.client_epoch = n.client_epoch;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION consent_holds(g oauth_consent, c oauth_client, u "user") RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN consent_counts(g, u) AND g.client_epoch = c.consents_epoch;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION consent_holds(oauth_consent, oauth_client, "user") IS 'Whether a consent counts, and its client is still what the user saw. NULL without a consent, its client or its user.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION delete_account(owner text, of_account text) RETURNS outcome
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
@@ -22,6 +39,16 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION delete_account(text, text) IS 'Part of DeleteAccount, which has locked the user: deletes an account unless it is the last one, and returns the verdict. VOLATILE, so that it sees the accounts that were created while the statement waited for the user or for one of them.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION is_shown(field text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN field = ANY (ARRAY['redirect_uris', 'scopes', 'name', 'uri', 'icon', 'tos', 'policy']);
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION is_shown(text) IS 'Whether users see a column of a client when they are asked for consent.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -139,6 +166,38 @@ COMMENT ON FUNCTION read_again(authorization_id, user_id, session_id) IS 'Part o
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION stamp_consent() RETURNS trigger
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    written record := NEW;
+BEGIN
+    -- STABLE: read as the writing statement sees the user. A fresh read would let a merge that waited for the row carry scopes over a withdrawal.
+    SELECT u.grants_epoch, pair_epoch(u.ended_grants, NEW.client_id, NEW.reference_id)
+    INTO NEW.user_epoch, NEW.pair_epoch
+    FROM "user" AS u
+    WHERE u.id = NEW.user_id;
+    IF NOT FOUND THEN
+        NEW.user_epoch := 0;
+        NEW.pair_epoch := 0;
+    END IF;
+    NEW.client_epoch := coalesce((SELECT c.consents_epoch FROM oauth_client AS c WHERE c.client_id = NEW.client_id), 0);
+    -- A server that doesn't write the epochs doesn't know these columns either, and must not revive what has been ended.
+    IF TG_OP = 'UPDATE' AND (written.user_epoch, written.pair_epoch, written.client_epoch) <> (NEW.user_epoch, NEW.pair_epoch, NEW.client_epoch) THEN
+        NEW.resource_scopes := NULL;
+        NEW.authorization_details := NULL;
+    END IF;
+    RETURN NEW;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION stamp_consent() IS 'Trigger: gives a consent the epochs of its user and client, whichever server writes it. It stops counting when they rise.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 DROP FUNCTION judge_repeated_approval;
 -- +goose StatementEnd
 
@@ -165,6 +224,37 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION judge_repeated_approval(authorization_id) IS 'Part of ApproveAuthorization: what stands against approving a family again, NULL if nothing does. VOLATILE: the statement may have waited for the first approval, whose counters can be newer than those that it has read of the user and the client.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION stamp_consent() RETURNS trigger
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    written record := NEW;
+BEGIN
+    -- STABLE: read as the writing statement sees the user. A fresh read would let a merge that waited for the row carry scopes over a withdrawal.
+    SELECT u.grants_epoch, pair_epoch(u.ended_grants, NEW.client_id, NEW.reference_id)
+    INTO NEW.user_epoch, NEW.pair_epoch
+    FROM "user" AS u
+    WHERE u.id = NEW.user_id;
+    IF NOT FOUND THEN
+        NEW.user_epoch := 0;
+        NEW.pair_epoch := 0;
+    END IF;
+    -- A server that doesn't write the epochs doesn't know these columns either, and must not revive what has been ended.
+    IF TG_OP = 'UPDATE' AND (written.user_epoch, written.pair_epoch) <> (NEW.user_epoch, NEW.pair_epoch) THEN
+        NEW.resource_scopes := NULL;
+        NEW.authorization_details := NULL;
+    END IF;
+    RETURN NEW;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION stamp_consent() IS 'Trigger: gives a consent the epochs of its user, whichever server writes it. It stops counting when they rise.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -257,5 +347,19 @@ COMMENT ON FUNCTION judge_registration_update(client_id, token_digest, token_dig
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+DROP FUNCTION is_shown;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 DROP FUNCTION delete_account;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION consent_holds;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION consent_goes_on(g oauth_consent, n oauth_consent) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN g.reference_id IS NOT DISTINCT FROM n.reference_id AND g.user_epoch = n.user_epoch AND g.pair_epoch = n.pair_epoch;
 -- +goose StatementEnd
