@@ -75,6 +75,9 @@ mcp: ## let an MCP client by its official SDK call a tool; make mcp NEWEST=1 tak
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "mcp: node and npm are needed" >&2; exit 1; }
 	$(if $(NEWEST),npm update --prefix examples/mcpserver/testdata/client)
 	cd examples/mcpserver && go test . -count=1 -v $(TESTFLAGS)
+.PHONY: upgrade
+upgrade: ## migrate what older releases have written, and measure it: make upgrade SIZE=1000000; WRITE=1 keeps this release's rows
+	cd internal/storetests && go test ./upgrade -count=1 -v -timeout 60m -size $(or $(SIZE),100000) $(if $(WRITE),-write -docs) $(TESTFLAGS)
 plans: ## explain and measure every query on a million rows, which takes some minutes
 	cd internal/plan && go test -run '^TestPlans$$' -count=1 -timeout 60m -size 1000000
 bench: ## compare with other ways to do the same and write docs/performance.md, in about 25 minutes
@@ -98,7 +101,7 @@ failover: ## kill a primary in the middle of grants, promote its standby, and ju
 .PHONY: cells
 cells: ## set up two cells by docs/cells/setup.sh, and kill the primary of each
 	@command -v pg_autoctl >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y \
-		pgbouncer pg-auto-failover-cli $$(apt-cache search --names-only '^postgresql-[0-9]+-auto-failover$$' | cut -d ' ' -f 1); } || \
+		pgbouncer pg-auto-failover-cli $$(apt-cache search --names-only '^postgresql-[0-9]+-auto-failover$$' | cut -d ' ' -f 1 | tail -n 1); } || \
 		{ echo "cells: pg_auto_failover is needed: apt install pg-auto-failover-cli postgresql-15-auto-failover pgbouncer" >&2; exit 1; }
 	cd internal/storetests && go test ./cells -run '^TestTheScript' -count=1 -v $(TESTFLAGS)
 .PHONY: replicas
