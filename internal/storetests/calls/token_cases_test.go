@@ -571,7 +571,7 @@ func TestEachPartOfLivenessCountsAlone(t *testing.T) {
 	own := w.issue("own", store.OutcomeIssued)
 	all := []string{bound.Access, bound.Refresh, unbound.Access, unbound.Refresh, exchanged, own}
 	for sql, live := range map[string]string{ // which of all are live afterwards
-		`UPDATE "user" SET name = 'Grace'`:                                                                                               "111111",
+		`UPDATE "user" SET name = 'Grace'`: "111111",
 		`UPDATE oauth_authorization SET revoked_at = now(), revoked_reason = 'token_revoked'`:                                            "000001",
 		`UPDATE oauth_authorization SET client_epoch = client_epoch - 1`:                                                                 "000001",
 		`UPDATE oauth_authorization SET user_epoch = user_epoch - 1`:                                                                     "000001",
