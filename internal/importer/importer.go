@@ -45,6 +45,8 @@ type Item struct {
 	Store func(ctx context.Context, q *store.Queries) error
 	// Blind says that Store makes calls that answer one row, and looks at no answer: then they are sent together.
 	Blind bool
+	// Needs is what the record's foreign keys refer to, by kind and id, for a dry run.
+	Needs []string
 	// Key is the constraint that is violated if the record is there already.
 	Key store.Constraint
 	// Otherwise, if it is there, writes the record after Store has violated a foreign key. Missing says what it means if it finds no row.
@@ -241,7 +243,7 @@ func (g given) has(missing []string) bool {
 func judge(item Item, err error, g given) (Result, error) {
 	r := Result{Kind: item.Kind, ID: item.ID, Outcome: Taken, Reasons: []string{}}
 	var refused *refusal
-	if errors.As(err, &refused) && g.has(refused.missing) {
+	if errors.As(err, &refused) && g.has(refused.missing) || db.IsForeignKeyViolation(err) && g.has(item.Needs) {
 		err = errDryRun
 	}
 	refuse := func(reason string) (Result, error) {
