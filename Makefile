@@ -84,6 +84,9 @@ bench: ## compare with other ways to do the same and write docs/performance.md, 
 	go run -C bench . -write
 sizing: ## measure how much the calls write and how large the tables become, and write docs/sizing.md, in 10 minutes
 	go run -C bench ./sizing -write ../docs/sizing.md $(SIZINGFLAGS)
+.PHONY: bench-steady
+bench-steady: ## see whether tables stay as large as they are under steady work, in docs/sizing.md and a plot: make bench-steady LASTS=1h
+	go run -C bench ./sizing -calls 0 -lasts 0 -steady $(or $(LASTS),1h) -rate 20 -plot ../docs/performance/steady.svg -write ../docs/sizing.md
 bench-quick: ## measure the main calls on little data, for benchstat, in two minutes
 	cd bench && go test -run '^$$' -bench . -benchtime 1000x -count $(or $(COUNT),3) -timeout 30m .
 bench-compare: ## say whether a change is faster, by benchstat: make bench-compare BASE=HEAD~3

@@ -469,21 +469,33 @@ CREATE DOMAIN public.totp_period AS integer
 
 COMMENT ON DOMAIN public.totp_period IS 'How many seconds a step lasts (RFC 6238, section 4.1).';
 
-CREATE FUNCTION public.count_pair_endings(ended_grants jsonb, client_id text, reference_id text) RETURNS bigint
+CREATE FUNCTION public.client_key(client_id text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (octet_length(client_id) > 64) THEN md5(client_id) ELSE client_id END;
+
+COMMENT ON FUNCTION public.client_key(client_id text) IS 'The key of a client in ended_grants. A long client_id is hashed.';
+
+CREATE FUNCTION public.sum_of_counters(counters jsonb, key text) RETURNS bigint
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
-    RETURN coalesce((ended_grants -> client_key(client_id) ->> '')::bigint, 0)
-        + coalesce((ended_grants -> client_key(client_id) ->> tenant_key(reference_id))::bigint, 0);
+    -- counters only rise, so equal sums mean equal counters
+    RETURN coalesce((counters ->> '')::bigint, 0) + coalesce((counters ->> key)::bigint, 0);
 END
 $$;
 
-COMMENT ON FUNCTION public.count_pair_endings(ended_grants jsonb, client_id text, reference_id text) IS 'Part of pair_epoch: the sum of the counters in user.ended_grants that are of a client and tenant. It is not inlined, because most users have ended no grants, and each operator of an expression costs whether or not it is reached.';
+COMMENT ON FUNCTION public.sum_of_counters(counters jsonb, key text) IS 'How often the grants of a user to a client were ended in all tenants, and in one. For pair_epoch.';
+
+CREATE FUNCTION public.tenant_key(reference_id text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (reference_id IS NULL) THEN '-'::text WHEN (octet_length(reference_id) > 64) THEN ('.'::text || md5(reference_id)) ELSE ('.'::text || reference_id) END;
+
+COMMENT ON FUNCTION public.tenant_key(reference_id text) IS 'The key of a tenant in ended_grants. A long reference_id is hashed. If two hashes collide, ending one tenant''s grants ends the other''s too, which is safe.';
 
 CREATE FUNCTION public.pair_epoch(ended_grants jsonb, client_id text, reference_id text) RETURNS bigint
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (ended_grants = '{}'::jsonb) THEN (0)::bigint ELSE public.count_pair_endings(ended_grants, client_id, reference_id) END;
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN CASE WHEN (pg_column_size(ended_grants) <= 8) THEN (0)::bigint ELSE public.sum_of_counters((ended_grants -> public.client_key(client_id)), public.tenant_key(reference_id)) END;
 
 COMMENT ON FUNCTION public.pair_epoch(ended_grants jsonb, client_id text, reference_id text) IS 'How often the grants of a user to a client were ended, in all tenants or in this one.';
 
@@ -1306,12 +1318,6 @@ END
 $$;
 
 COMMENT ON FUNCTION public.client_is_used(of_client text, agreed_since timestamp with time zone) IS 'Part of MarkUnusedClients: whether there is anything that a client has asked for or was granted, dead or live, or a consent of no earlier than agreed_since. VOLATILE, so that it sees what was committed before the client was locked.';
-
-CREATE FUNCTION public.client_key(client_id text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (octet_length(client_id) > 64) THEN md5(client_id) ELSE client_id END;
-
-COMMENT ON FUNCTION public.client_key(client_id text) IS 'The key of a client in ended_grants. A long client_id is hashed.';
 
 CREATE FUNCTION public.common_host(uris text[]) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -2142,7 +2148,7 @@ DECLARE
 BEGIN
     FOR look IN 1..2 LOOP
         verdict := CASE
-            WHEN c.deleted_at IS NOT NULL OR NOT manages(c, manager, successor) THEN 'unauthenticated'
+            WHEN NOT manages(c, manager, successor) THEN 'unauthenticated'
             WHEN c.disabled THEN 'disabled'
             WHEN refused IS NOT NULL THEN refused
             WHEN wants_secret AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL THEN 'invalid_client_metadata'
@@ -2705,6 +2711,20 @@ $$;
 
 COMMENT ON FUNCTION public.proof_is_fresh(proof text, until timestamp with time zone) IS 'Records that a DPoP proof was presented (RFC 9449, section 11.1), and returns whether it is the first time. True if no proof was presented.';
 
+CREATE FUNCTION public.raise_epochs() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    NEW.grants_epoch := greatest(NEW.grants_epoch, OLD.grants_epoch + 1);
+    NEW.sessions_epoch := greatest(NEW.sessions_epoch, OLD.sessions_epoch + 1);
+    NEW.ended_grants := '{}';
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION public.raise_epochs() IS 'Trigger: ends all grants and sessions of a user who is suspended, reinstated or deleted, whichever server writes the row. So nothing becomes live again when a suspension is lifted.';
+
 CREATE FUNCTION public.read_again(family public.authorization_id, of_user public.user_id, of_session public.session_id) RETURNS TABLE(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session)
     LANGUAGE plpgsql ROWS 1
     SET search_path TO 'public', 'pg_temp'
@@ -2985,12 +3005,6 @@ CREATE FUNCTION public.subject_of(c public.oauth_client, of_client text, of_user
     RETURN CASE WHEN ((((c).client_id)::text = of_client) AND (public.sector_of(c) IS NULL)) THEN of_user WHEN (of_user IS NOT NULL) THEN (public.known_subject(of_client, of_user))::text ELSE NULL::text END;
 
 COMMENT ON FUNCTION public.subject_of(c public.oauth_client, of_client text, of_user text) IS 'The subject (sub) by which a client knows a user. It writes nothing, so it is NULL for a client with pairwise subjects that has been granted nothing yet. c spares a look-up if it is the client''s row.';
-
-CREATE FUNCTION public.tenant_key(reference_id text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (reference_id IS NULL) THEN '-'::text WHEN (octet_length(reference_id) > 64) THEN ('.'::text || md5(reference_id)) ELSE ('.'::text || reference_id) END;
-
-COMMENT ON FUNCTION public.tenant_key(reference_id text) IS 'The key of a tenant in ended_grants. A long reference_id is hashed. If two hashes collide, ending one tenant''s grants ends the other''s too, which is safe.';
 
 CREATE FUNCTION public.was_granted_by(assertion public.token_digest, of_token public.access_token_id) RETURNS boolean
     LANGUAGE plpgsql
@@ -3854,6 +3868,8 @@ CREATE TRIGGER keep_finite BEFORE INSERT OR UPDATE OF expires_at ON public.oauth
 CREATE TRIGGER keep_finite BEFORE INSERT OR UPDATE OF expires_at ON public.session FOR EACH ROW WHEN ((NOT isfinite(new.expires_at))) EXECUTE FUNCTION public.keep_finite();
 
 CREATE TRIGGER keep_sector BEFORE INSERT OR UPDATE OF subject_type, sector_identifier ON public.oauth_client FOR EACH ROW EXECUTE FUNCTION public.keep_sector();
+
+CREATE TRIGGER raise_epochs BEFORE UPDATE OF suspended_at, deleted_at ON public."user" FOR EACH ROW WHEN ((((old.suspended_at IS NULL) <> (new.suspended_at IS NULL)) OR ((old.deleted_at IS NULL) <> (new.deleted_at IS NULL)))) EXECUTE FUNCTION public.raise_epochs();
 
 CREATE TRIGGER refuse_dead_rotation BEFORE UPDATE OF revoked ON public.oauth_refresh_token FOR EACH ROW WHEN (((old.revoked IS NULL) AND (new.revoked IS NOT NULL) AND (new.successor IS NULL))) EXECUTE FUNCTION public.refuse_dead_rotation();
 
