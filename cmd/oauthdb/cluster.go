@@ -69,7 +69,7 @@ var psqlCommand = command{
 			if *statement != "" {
 				args = append(args, "--no-psqlrc", "--command="+*statement)
 			}
-			cmd := exec.Command(program, args...) // not bound to ctx: what ^C means is for psql to say
+			cmd := exec.Command(program, args...)                           // not bound to ctx: what ^C means is for psql to say
 			cmd.Stdin, cmd.Stdout, cmd.Stderr = c.in, beneath(c.out), c.err // a terminal stays one
 			cmd.Env = os.Environ()
 			if password != "" {
