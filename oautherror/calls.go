@@ -83,6 +83,8 @@ const (
 	CreatePairwiseSubject            Call = "CreatePairwiseSubject"
 	RotateSigningKeyIfDue            Call = "RotateSigningKeyIfDue"
 	FinishLogoutDelivery             Call = "FinishLogoutDelivery"
+	ImportRefreshToken               Call = "ImportRefreshToken"
+	ImportConsent                    Call = "ImportConsent"
 )
 
 // authentication are the calls that say who the client is, at each endpoint where it authenticates.
@@ -115,6 +117,6 @@ var calls = map[Endpoint][]Call{
 		SuspendUser, ReinstateUser, DeleteUser,
 		RotateClientSecret, SetRegistrationAccessToken, DisableClient, EnableClient, DeleteClient,
 		DisableTrustedIssuer, EnableTrustedIssuer, DeleteTrustedIssuer,
-		CreatePairwiseSubject, RotateSigningKeyIfDue, FinishLogoutDelivery,
+		CreatePairwiseSubject, RotateSigningKeyIfDue, FinishLogoutDelivery, ImportRefreshToken, ImportConsent,
 	},
 }

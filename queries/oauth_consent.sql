@@ -52,6 +52,55 @@ FROM (VALUES (true)) AS one (n)
 LEFT JOIN parents AS p ON true
 LEFT JOIN granted AS g ON true;
 
+-- ImportConsent takes over what a user had agreed to for a client on another server. A consent that is there already is left as it is, so an
+-- import can be repeated. Parameters are those of GrantConsent. granted_at is when the user agreed; NULL is now.
+--   - granted: the consent is stored
+--   - decided: the client and user have a consent already
+--   - unknown: there is no such client or user
+--   - disabled: the client is disabled
+--   - suspended: the user is suspended
+--   - revoked: grants of the user, or of the client, have been ended here, and what was agreed to elsewhere before doesn't come back
+-- Only granted changes anything. The id of another consent is an error.
+-- name: ImportConsent :one
+WITH locked AS MATERIALIZED (
+    SELECT lock_parents(@user_id::user_id, @client_id::client_id, NULL) AS parents
+), parents AS MATERIALIZED (
+    SELECT c.client_id, u.id AS user_id,
+        (
+            CASE
+                WHEN c.disabled THEN 'disabled'
+                ELSE coalesce(
+                    granter_refusal(l.parents, u, NULL, NULL),
+                    CASE
+                        WHEN c.grants_epoch > 0 OR u.grants_epoch > 0
+                            OR pair_epoch(u.ended_grants, c.client_id, sqlc.narg('reference_id')::reference_id) > 0 THEN 'revoked'
+                    END::outcome,
+                    'granted'
+                )
+            END
+        )::outcome AS outcome
+    FROM locked AS l
+    JOIN oauth_client AS c ON c.client_id = @client_id::client_id
+    JOIN "user" AS u ON u.id = @user_id::user_id
+), granted AS (
+    INSERT INTO oauth_consent (id, created_at, client_id, user_id, reference_id, scopes, resource_scopes, authorization_details)
+    SELECT @id::consent_id, coalesce(sqlc.narg('granted_at')::timestamptz, now()), p.client_id, p.user_id, sqlc.narg('reference_id')::reference_id,
+        CASE WHEN cardinality(@resources::text[]) > 0 THEN '{}' ELSE as_set(@scopes::text[]) END,
+        scopes_at(@resources::text[], @scopes::text[]),
+        merge_authorization_details(NULL, sqlc.narg('authorization_details')::jsonb)
+    FROM parents AS p
+    WHERE p.outcome = 'granted'
+      AND NOT EXISTS (SELECT FROM oauth_consent AS g WHERE g.client_id = p.client_id AND g.user_id = p.user_id) -- for one that is there, ON CONFLICT waits
+    ON CONFLICT (client_id, user_id) DO NOTHING
+    RETURNING id
+)
+SELECT noted(
+        (CASE WHEN p.outcome = 'granted' AND NOT EXISTS (SELECT FROM granted) THEN 'decided' ELSE coalesce(p.outcome, 'unknown') END)::outcome,
+        'ImportConsent', of_user => @user_id::user_id, of_client => @client_id::client_id
+    )::outcome AS outcome
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN parents AS p ON true;
+
 -- FindConsent returns what a user has agreed to for a client in a tenant (NULL: in none). A consent given in one tenant never serves
 -- another. Zero rows: there is no consent that counts.
 -- name: FindConsent :one

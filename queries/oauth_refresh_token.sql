@@ -1,3 +1,87 @@
+-- ImportRefreshToken takes over what a user had granted to a client on another server, with the refresh tokens of that grant that are still
+-- good there. From then on the grant is a family like any other: RotateRefreshToken exchanges each of the tokens once, and a spent one that
+-- comes back ends the family. No session comes along, so the grant is bound to none.
+-- tokens are the digests by which the server will find what clients present. What another server keeps instead of a token can be taken over
+-- if the server can tell it from what is presented (token.Fosite for Ory Hydra).
+-- id is the same whenever the grant is imported, so an import can be repeated: derive it from the other server's name for the grant.
+-- A grant that was imported before is left as it is, even if it has been ended since.
+-- expires_at is when the tokens expire on the other server; NULL if they don't. They expire no later than refresh_token_lifetime from now.
+-- No token of the family lives longer than family_lifetime from now.
+-- auth_time, acr and amr say how the user had signed in. reference_id is the tenant. confirmation is the key to which the tokens are bound.
+-- What the client may no longer ask for drops out when a token is rotated, not here.
+--   - issued: the grant and its tokens are stored
+--   - retried: the grant had been imported before
+--   - unknown: there is no such client or user
+--   - disabled: the client is disabled
+--   - suspended: the user is suspended
+--   - revoked: grants of the user, or of the client, have been ended here, and what was granted elsewhere before doesn't come back
+--   - expired: the tokens have expired
+--   - unauthorized_client: the client is registered for neither refresh_token nor authorization_code, so it could use none of the tokens
+-- Only issued changes anything. A token that is stored already, of another grant, is an error.
+-- name: ImportRefreshToken :one
+WITH locked AS MATERIALIZED (
+    SELECT lock_parents(@user_id::user_id, @client_id::client_id, NULL) AS parents
+), asked AS MATERIALIZED (
+    SELECT c.client_id, c.grants_epoch AS client_epoch, u.id AS user_id, u.grants_epoch AS user_epoch,
+        pair_epoch(u.ended_grants, c.client_id, sqlc.narg('reference_id')::reference_id) AS pair_epoch,
+        as_set(@scopes::text[]) AS scopes, nullif(as_set(@resources::text[]), '{}') AS resources,
+        details_as_set(sqlc.narg('authorization_details')::jsonb) AS authorization_details,
+        family_expiry(now(), @family_lifetime::interval, c.authorization_lifetime, true) AS family_ends_at,
+        expiry(now(), @refresh_token_lifetime::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime') AS refresh_token_ends_at,
+        CASE WHEN cardinality(@tokens::digest_list) > 0 THEN @tokens::digest_list ELSE refuse_parameter('Tokens', 'is missing')::digest_list END AS tokens,
+        (
+            CASE
+                WHEN c.disabled THEN 'disabled'
+                ELSE coalesce(
+                    granter_refusal(l.parents, u, NULL, NULL),
+                    CASE
+                        WHEN c.grants_epoch > 0 OR u.grants_epoch > 0
+                            OR pair_epoch(u.ended_grants, c.client_id, sqlc.narg('reference_id')::reference_id) > 0 THEN 'revoked'
+                        WHEN sqlc.narg('expires_at')::timestamptz <= now() THEN 'expired'
+                        -- as RotateRefreshToken has it for a grant that began elsewhere
+                        WHEN NOT (uses_grant_type(c, 'refresh_token') OR uses_grant_type(c, 'authorization_code')) THEN 'unauthorized_client'
+                    END::outcome,
+                    'issued'
+                )
+            END
+        )::outcome AS outcome
+    FROM locked AS l
+    JOIN oauth_client AS c ON c.client_id = @client_id::client_id
+    JOIN "user" AS u ON u.id = @user_id::user_id
+), new_family AS (
+    -- the gate: of all calls with this id, one inserts the row
+    INSERT INTO oauth_authorization (
+        id, client_id, kind, status, scopes, granted_scopes, resources, authorization_details, user_id, reference_id,
+        user_epoch, client_epoch, pair_epoch, auth_time, acr, amr, decided_at, max_expires_at, confirmation
+    )
+    SELECT @id::authorization_id, q.client_id, 'foreign', 'approved', q.scopes, q.scopes, q.resources, q.authorization_details, q.user_id,
+        sqlc.narg('reference_id')::reference_id, q.user_epoch, q.client_epoch, q.pair_epoch, sqlc.narg('auth_time')::timestamptz,
+        sqlc.narg('acr')::text, sqlc.narg('amr')::text[], coalesce(sqlc.narg('granted_at')::timestamptz, now()), q.family_ends_at,
+        sqlc.narg('confirmation')::token_confirmation
+    FROM asked AS q
+    WHERE q.outcome = 'issued'
+      AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = @id::authorization_id) -- for one that is there, ON CONFLICT waits
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
+), new_refresh_tokens AS (
+    INSERT INTO oauth_refresh_token (
+        id, token, client_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details, confirmation,
+        authorization_id, authorization_code_id
+    )
+    SELECT 'rtk_' || md5(t.token), t.token, q.client_id, q.user_id, sqlc.narg('reference_id')::reference_id,
+        least(sqlc.narg('expires_at')::timestamptz, q.refresh_token_ends_at, q.family_ends_at), q.scopes, sqlc.narg('auth_time')::timestamptz,
+        q.resources, q.authorization_details, sqlc.narg('confirmation')::token_confirmation, f.id, f.id
+    FROM new_family AS f
+    CROSS JOIN asked AS q
+    CROSS JOIN unnest(q.tokens) AS t (token)
+)
+SELECT noted(
+        (CASE WHEN q.outcome = 'issued' AND NOT EXISTS (SELECT FROM new_family) THEN 'retried' ELSE coalesce(q.outcome, 'unknown') END)::outcome,
+        'ImportRefreshToken', of_user => @user_id::user_id, of_client => @client_id::client_id, of_family => @id::authorization_id
+    )::outcome AS outcome
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN asked AS q ON true;
+
 -- GetRefreshToken returns one refresh token in any state. Zero rows: there is no such token.
 -- name: GetRefreshToken :one
 SELECT r.*

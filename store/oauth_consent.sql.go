@@ -305,6 +305,95 @@ func (q *Queries) GrantConsent(ctx context.Context, arg GrantConsentParams) (Gra
 	return i, err
 }
 
+const importConsent = `-- name: ImportConsent :one
+WITH locked AS MATERIALIZED (
+    SELECT lock_parents($1::user_id, $2::client_id, NULL) AS parents
+), parents AS MATERIALIZED (
+    SELECT c.client_id, u.id AS user_id,
+        (
+            CASE
+                WHEN c.disabled THEN 'disabled'
+                ELSE coalesce(
+                    granter_refusal(l.parents, u, NULL, NULL),
+                    CASE
+                        WHEN c.grants_epoch > 0 OR u.grants_epoch > 0
+                            OR pair_epoch(u.ended_grants, c.client_id, $3::reference_id) > 0 THEN 'revoked'
+                    END::outcome,
+                    'granted'
+                )
+            END
+        )::outcome AS outcome
+    FROM locked AS l
+    JOIN oauth_client AS c ON c.client_id = $2::client_id
+    JOIN "user" AS u ON u.id = $1::user_id
+), granted AS (
+    INSERT INTO oauth_consent (id, created_at, client_id, user_id, reference_id, scopes, resource_scopes, authorization_details)
+    SELECT $4::consent_id, coalesce($5::timestamptz, now()), p.client_id, p.user_id, $3::reference_id,
+        CASE WHEN cardinality($6::text[]) > 0 THEN '{}' ELSE as_set($7::text[]) END,
+        scopes_at($6::text[], $7::text[]),
+        merge_authorization_details(NULL, $8::jsonb)
+    FROM parents AS p
+    WHERE p.outcome = 'granted'
+      AND NOT EXISTS (SELECT FROM oauth_consent AS g WHERE g.client_id = p.client_id AND g.user_id = p.user_id) -- for one that is there, ON CONFLICT waits
+    ON CONFLICT (client_id, user_id) DO NOTHING
+    RETURNING id
+)
+SELECT noted(
+        (CASE WHEN p.outcome = 'granted' AND NOT EXISTS (SELECT FROM granted) THEN 'decided' ELSE coalesce(p.outcome, 'unknown') END)::outcome,
+        'ImportConsent', of_user => $1::user_id, of_client => $2::client_id
+    )::outcome AS outcome
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN parents AS p ON true
+`
+
+type ImportConsentParams struct {
+	// The id of what is stored. Make it once, and keep it for retries of the call.
+	ID ConsentID
+	// The client_id of the client.
+	ClientID ClientID
+	// The user.
+	UserID UserID
+	// The tenant in which the user agreed. A consent given in one tenant never serves another.
+	ReferenceID *ReferenceID
+	// The scopes. Empty asks for none in particular.
+	Scopes []string
+	// The resources (RFC 8707); empty for all that may be had.
+	Resources []string
+	// The authorization_details (RFC 9396), a JSON array; nil for none in particular.
+	AuthorizationDetails json.RawMessage
+	// When the user had agreed; nil for now.
+	GrantedAt *time.Time
+}
+
+// ImportConsent takes over what a user had agreed to for a client on another server. A consent that is there already is left as it is, so an
+// import can be repeated. Parameters are those of GrantConsent. granted_at is when the user agreed; NULL is now.
+//   - granted: the consent is stored
+//   - decided: the client and user have a consent already
+//   - unknown: there is no such client or user
+//   - disabled: the client is disabled
+//   - suspended: the user is suspended
+//   - revoked: grants of the user, or of the client, have been ended here, and what was agreed to elsewhere before doesn't come back
+//
+// Only granted changes anything. The id of another consent is an error.
+func (q *Queries) ImportConsent(ctx context.Context, arg ImportConsentParams) (Outcome, error) {
+	row := q.db.QueryRow(ctx, importConsent,
+		arg.UserID,
+		arg.ClientID,
+		arg.ReferenceID,
+		arg.ID,
+		arg.GrantedAt,
+		arg.Resources,
+		arg.Scopes,
+		arg.AuthorizationDetails,
+	)
+	var outcome Outcome
+	err := row.Scan(&outcome)
+	if err != nil {
+		err = fmt.Errorf("query ImportConsent: %w", err)
+	}
+	return outcome, err
+}
+
 const listUserConnections = `-- name: ListUserConnections :many
 WITH live AS MATERIALIZED (
     SELECT a.id, a.client_id, a.reference_id, a.granted_scopes, a.resources, a.created_at,

@@ -210,6 +210,154 @@ func (q *Queries) GetRefreshToken(ctx context.Context, id RefreshTokenID) (OAuth
 	return i, err
 }
 
+const importRefreshToken = `-- name: ImportRefreshToken :one
+WITH locked AS MATERIALIZED (
+    SELECT lock_parents($1::user_id, $2::client_id, NULL) AS parents
+), asked AS MATERIALIZED (
+    SELECT c.client_id, c.grants_epoch AS client_epoch, u.id AS user_id, u.grants_epoch AS user_epoch,
+        pair_epoch(u.ended_grants, c.client_id, $4::reference_id) AS pair_epoch,
+        as_set($5::text[]) AS scopes, nullif(as_set($6::text[]), '{}') AS resources,
+        details_as_set($7::jsonb) AS authorization_details,
+        family_expiry(now(), $8::interval, c.authorization_lifetime, true) AS family_ends_at,
+        expiry(now(), $9::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime') AS refresh_token_ends_at,
+        CASE WHEN cardinality($10::digest_list) > 0 THEN $10::digest_list ELSE refuse_parameter('Tokens', 'is missing')::digest_list END AS tokens,
+        (
+            CASE
+                WHEN c.disabled THEN 'disabled'
+                ELSE coalesce(
+                    granter_refusal(l.parents, u, NULL, NULL),
+                    CASE
+                        WHEN c.grants_epoch > 0 OR u.grants_epoch > 0
+                            OR pair_epoch(u.ended_grants, c.client_id, $4::reference_id) > 0 THEN 'revoked'
+                        WHEN $11::timestamptz <= now() THEN 'expired'
+                        -- as RotateRefreshToken has it for a grant that began elsewhere
+                        WHEN NOT (uses_grant_type(c, 'refresh_token') OR uses_grant_type(c, 'authorization_code')) THEN 'unauthorized_client'
+                    END::outcome,
+                    'issued'
+                )
+            END
+        )::outcome AS outcome
+    FROM locked AS l
+    JOIN oauth_client AS c ON c.client_id = $2::client_id
+    JOIN "user" AS u ON u.id = $1::user_id
+), new_family AS (
+    -- the gate: of all calls with this id, one inserts the row
+    INSERT INTO oauth_authorization (
+        id, client_id, kind, status, scopes, granted_scopes, resources, authorization_details, user_id, reference_id,
+        user_epoch, client_epoch, pair_epoch, auth_time, acr, amr, decided_at, max_expires_at, confirmation
+    )
+    SELECT $3::authorization_id, q.client_id, 'foreign', 'approved', q.scopes, q.scopes, q.resources, q.authorization_details, q.user_id,
+        $4::reference_id, q.user_epoch, q.client_epoch, q.pair_epoch, $12::timestamptz,
+        $13::text, $14::text[], coalesce($15::timestamptz, now()), q.family_ends_at,
+        $16::token_confirmation
+    FROM asked AS q
+    WHERE q.outcome = 'issued'
+      AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = $3::authorization_id) -- for one that is there, ON CONFLICT waits
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
+), new_refresh_tokens AS (
+    INSERT INTO oauth_refresh_token (
+        id, token, client_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details, confirmation,
+        authorization_id, authorization_code_id
+    )
+    SELECT 'rtk_' || md5(t.token), t.token, q.client_id, q.user_id, $4::reference_id,
+        least($11::timestamptz, q.refresh_token_ends_at, q.family_ends_at), q.scopes, $12::timestamptz,
+        q.resources, q.authorization_details, $16::token_confirmation, f.id, f.id
+    FROM new_family AS f
+    CROSS JOIN asked AS q
+    CROSS JOIN unnest(q.tokens) AS t (token)
+)
+SELECT noted(
+        (CASE WHEN q.outcome = 'issued' AND NOT EXISTS (SELECT FROM new_family) THEN 'retried' ELSE coalesce(q.outcome, 'unknown') END)::outcome,
+        'ImportRefreshToken', of_user => $1::user_id, of_client => $2::client_id, of_family => $3::authorization_id
+    )::outcome AS outcome
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN asked AS q ON true
+`
+
+type ImportRefreshTokenParams struct {
+	// The request or grant. A call that creates one keeps the id for its retries.
+	ID AuthorizationID
+	// The digests by which the server finds the tokens when they are presented.
+	Tokens token.Digests
+	// The client_id of the client.
+	ClientID ClientID
+	// The user.
+	UserID UserID
+	// The tenant in which the grant was made.
+	ReferenceID *ReferenceID
+	// The scopes. Empty asks for none in particular.
+	Scopes []string
+	// The resources (RFC 8707); empty for all that may be had.
+	Resources []string
+	// The authorization_details (RFC 9396), a JSON array; nil for none in particular.
+	AuthorizationDetails json.RawMessage
+	// When the user had authenticated; nil if it is not known.
+	AuthTime *time.Time
+	// When the user had agreed; nil for now.
+	GrantedAt *time.Time
+	// The authentication context class in which the user has authenticated; nil if there is none to tell.
+	ACR *string
+	// The methods by which the user has authenticated (RFC 8176).
+	AMR []string
+	// The key to which the tokens are bound; nil for none.
+	Confirmation *token.Confirmation
+	// How long the tokens live at most; Never for no such bound.
+	RefreshTokenLifetime time.Duration
+	// How long the grant can last, however often it is refreshed; Never for no such bound.
+	FamilyLifetime time.Duration
+	// When the tokens expire on the other server; nil if they don't.
+	ExpiresAt *time.Time
+}
+
+// ImportRefreshToken takes over what a user had granted to a client on another server, with the refresh tokens of that grant that are still
+// good there. From then on the grant is a family like any other: RotateRefreshToken exchanges each of the tokens once, and a spent one that
+// comes back ends the family. No session comes along, so the grant is bound to none.
+// tokens are the digests by which the server will find what clients present. What another server keeps instead of a token can be taken over
+// if the server can tell it from what is presented (token.Fosite for Ory Hydra).
+// id is the same whenever the grant is imported, so an import can be repeated: derive it from the other server's name for the grant.
+// A grant that was imported before is left as it is, even if it has been ended since.
+// expires_at is when the tokens expire on the other server; NULL if they don't. They expire no later than refresh_token_lifetime from now.
+// No token of the family lives longer than family_lifetime from now.
+// auth_time, acr and amr say how the user had signed in. reference_id is the tenant. confirmation is the key to which the tokens are bound.
+// What the client may no longer ask for drops out when a token is rotated, not here.
+//   - issued: the grant and its tokens are stored
+//   - retried: the grant had been imported before
+//   - unknown: there is no such client or user
+//   - disabled: the client is disabled
+//   - suspended: the user is suspended
+//   - revoked: grants of the user, or of the client, have been ended here, and what was granted elsewhere before doesn't come back
+//   - expired: the tokens have expired
+//   - unauthorized_client: the client is registered for neither refresh_token nor authorization_code, so it could use none of the tokens
+//
+// Only issued changes anything. A token that is stored already, of another grant, is an error.
+func (q *Queries) ImportRefreshToken(ctx context.Context, arg ImportRefreshTokenParams) (Outcome, error) {
+	row := q.db.QueryRow(ctx, importRefreshToken,
+		arg.UserID,
+		arg.ClientID,
+		arg.ID,
+		arg.ReferenceID,
+		arg.Scopes,
+		arg.Resources,
+		arg.AuthorizationDetails,
+		arg.FamilyLifetime,
+		arg.RefreshTokenLifetime,
+		arg.Tokens,
+		arg.ExpiresAt,
+		arg.AuthTime,
+		arg.ACR,
+		arg.AMR,
+		arg.GrantedAt,
+		arg.Confirmation,
+	)
+	var outcome Outcome
+	err := row.Scan(&outcome)
+	if err != nil {
+		err = fmt.Errorf("query ImportRefreshToken: %w", err)
+	}
+	return outcome, err
+}
+
 const introspectRefreshToken = `-- name: IntrospectRefreshToken :one
 WITH live AS (
     SELECT r.id, r.client_id, r.user_id, subject_of(c, r.client_id, r.user_id) AS sub, r.session_id, r.reference_id, r.authorization_id,

@@ -555,6 +555,37 @@ type Querier interface {
 	//   - suspended: the user is suspended (access_denied)
 	// Only granted changes anything. A consent that goes on keeps its id. The id of the consent of another client or user is an error.
 	GrantConsent(ctx context.Context, arg GrantConsentParams) (GrantConsentRow, error)
+	// ImportConsent takes over what a user had agreed to for a client on another server. A consent that is there already is left as it is, so an
+	// import can be repeated. Parameters are those of GrantConsent. granted_at is when the user agreed; NULL is now.
+	//   - granted: the consent is stored
+	//   - decided: the client and user have a consent already
+	//   - unknown: there is no such client or user
+	//   - disabled: the client is disabled
+	//   - suspended: the user is suspended
+	//   - revoked: grants of the user, or of the client, have been ended here, and what was agreed to elsewhere before doesn't come back
+	// Only granted changes anything. The id of another consent is an error.
+	ImportConsent(ctx context.Context, arg ImportConsentParams) (Outcome, error)
+	// ImportRefreshToken takes over what a user had granted to a client on another server, with the refresh tokens of that grant that are still
+	// good there. From then on the grant is a family like any other: RotateRefreshToken exchanges each of the tokens once, and a spent one that
+	// comes back ends the family. No session comes along, so the grant is bound to none.
+	// tokens are the digests by which the server will find what clients present. What another server keeps instead of a token can be taken over
+	// if the server can tell it from what is presented (token.Fosite for Ory Hydra).
+	// id is the same whenever the grant is imported, so an import can be repeated: derive it from the other server's name for the grant.
+	// A grant that was imported before is left as it is, even if it has been ended since.
+	// expires_at is when the tokens expire on the other server; NULL if they don't. They expire no later than refresh_token_lifetime from now.
+	// No token of the family lives longer than family_lifetime from now.
+	// auth_time, acr and amr say how the user had signed in. reference_id is the tenant. confirmation is the key to which the tokens are bound.
+	// What the client may no longer ask for drops out when a token is rotated, not here.
+	//   - issued: the grant and its tokens are stored
+	//   - retried: the grant had been imported before
+	//   - unknown: there is no such client or user
+	//   - disabled: the client is disabled
+	//   - suspended: the user is suspended
+	//   - revoked: grants of the user, or of the client, have been ended here, and what was granted elsewhere before doesn't come back
+	//   - expired: the tokens have expired
+	//   - unauthorized_client: the client is registered for neither refresh_token nor authorization_code, so it could use none of the tokens
+	// Only issued changes anything. A token that is stored already, of another grant, is an error.
+	ImportRefreshToken(ctx context.Context, arg ImportRefreshTokenParams) (Outcome, error)
 	// IntrospectAccessToken says whether an access token, given by its digest, is live, and describes it (RFC 7662, section 2.2). The caller is
 	// authenticated as in AuthenticateClient. A server that asks for itself, for its UserInfo endpoint for example, passes
 	// client_auth_method server and no client. sub is the subject by which the token's client knows the user, whoever asks; NULL for a client's own

@@ -29,9 +29,9 @@ var ErrRaw = errors.New("token: a raw credential is never written to the databas
 // it may well be a raw credential, passed by mistake.
 var ErrDigest = errors.New("token: not a digest: 43 characters of unpadded base64url are expected")
 
-// ErrKeys is returned by [NewSuccessors] for a set of keys that it can't use. The error it wraps says which key and
+// ErrKeys is returned by [NewSuccessors], [NewHydra] and [NewFosite] for a set of keys that it can't use. The error it wraps says which key and
 // why.
-var ErrKeys = errors.New("token: unusable successor keys")
+var ErrKeys = errors.New("token: unusable keys")
 
 // ErrVerifier is returned by [CheckVerifier] for a code verifier outside the grammar of RFC 7636 §4.1.
 var ErrVerifier = errors.New("token: malformed code verifier")
@@ -42,11 +42,12 @@ var ErrVendor = errors.New("token: a vendor is 2 to 16 lower-case letters and di
 // What exactly is malformed. Variables rather than texts built where they are needed, so that refusing garbage
 // allocates nothing, and no text can ever come to hold a part of the input.
 var (
-	errEmpty     = fmt.Errorf("%w: empty", ErrMalformed)
-	errTooLong   = fmt.Errorf("%w: longer than %d characters", ErrMalformed, MaxLength)
-	errCharacter = fmt.Errorf("%w: a character outside printable ASCII", ErrMalformed)
-	errLength    = fmt.Errorf("%w: wrong length", ErrMalformed)
-	errAlphabet  = fmt.Errorf("%w: a character that is neither letter nor digit", ErrMalformed)
+	errEmpty      = fmt.Errorf("%w: empty", ErrMalformed)
+	errTooLong    = fmt.Errorf("%w: longer than %d characters", ErrMalformed, MaxLength)
+	errCharacter  = fmt.Errorf("%w: a character outside printable ASCII", ErrMalformed)
+	errLength     = fmt.Errorf("%w: wrong length", ErrMalformed)
+	errFositeForm = fmt.Errorf("%w: not a key and a signature", ErrMalformed)
+	errAlphabet   = fmt.Errorf("%w: a character that is neither letter nor digit", ErrMalformed)
 )
 
 // KindError says that a token of one kind was presented where another was asked for: a refresh token at a resource

@@ -111,47 +111,11 @@ func buildHydra(ctx context.Context, logf func(string, ...any)) (string, error) 
 	return program, nil
 }
 
-// startHydra migrates its database and starts it.
+// startHydra migrates its database, starts it and registers the clients of the load.
 func startHydra(ctx context.Context, program, database string) (*process, *endpoints, error) {
-	public, err := freePort()
+	p, h, err := serveHydra(ctx, program, database, rand.Text())
 	if err != nil {
-		return nil, nil, err
-	}
-	admin, err := freePort()
-	if err != nil {
-		return nil, nil, err
-	}
-	base := "http://127.0.0.1:" + public
-	environment := append(os.Environ(),
-		fmt.Sprintf("DSN=%s&max_conns=%d&max_idle_conns=%d", database, connections, connections),
-		"SECRETS_SYSTEM="+rand.Text(), "URLS_SELF_ISSUER="+base, "URLS_LOGIN=http://127.0.0.1:9/login", "URLS_CONSENT=http://127.0.0.1:9/consent",
-		"SERVE_PUBLIC_HOST=127.0.0.1", "SERVE_PUBLIC_PORT="+public, "SERVE_ADMIN_HOST=127.0.0.1", "SERVE_ADMIN_PORT="+admin,
-		"STRATEGIES_ACCESS_TOKEN=opaque", "LOG_LEVEL=panic", "SQA_OPT_OUT=true", "SERVE_PUBLIC_REQUEST_LOG_DISABLE_FOR_HEALTH=true",
-		"TTL_ACCESS_TOKEN=1h", "TTL_AUTH_CODE=1h",
-	)
-	migrate := exec.CommandContext(ctx, program, "migrate", "sql", "-e", "--yes")
-	migrate.Env = environment
-	if out, err := migrate.CombinedOutput(); err != nil {
-		return nil, nil, fmt.Errorf("hydra migrate: %w\n%s", err, out[max(0, len(out)-2000):])
-	}
-	cmd := exec.Command(program, "serve", "all", "--dev")
-	cmd.Env = environment
-	p, err := start(ctx, 0, cmd)
-	if err != nil {
-		return nil, nil, err
-	}
-	h := hydra{base, "http://127.0.0.1:" + admin}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, h.admin+"/health/ready", nil)
-		if err != nil {
-			return p, nil, err
-		}
-		if status, _, err := ask(r); err == nil && status == http.StatusOK {
-			break
-		}
-		if time.Now().After(deadline) || ctx.Err() != nil {
-			return p, nil, errors.New("Ory Hydra doesn't start: " + p.said.String())
-		}
+		return p, nil, err
 	}
 	e := &endpoints{token: h.base + "/oauth2/token", isActive: isActive, codes: h.codes}
 	e.introspect = func(access string) (*http.Request, error) {
@@ -173,6 +137,52 @@ func startHydra(ctx context.Context, program, database string) (*process, *endpo
 		c.id, _ = body["client_id"].(string)
 	}
 	return p, e, nil
+}
+
+// serveHydra migrates its database and starts it, with a system secret.
+func serveHydra(ctx context.Context, program, database, secret string, more ...string) (*process, hydra, error) {
+	public, err := freePort()
+	if err != nil {
+		return nil, hydra{}, err
+	}
+	admin, err := freePort()
+	if err != nil {
+		return nil, hydra{}, err
+	}
+	base := "http://127.0.0.1:" + public
+	environment := append(os.Environ(),
+		fmt.Sprintf("DSN=%s&max_conns=%d&max_idle_conns=%d", database, connections, connections),
+		"SECRETS_SYSTEM="+secret, "URLS_SELF_ISSUER="+base, "URLS_LOGIN=http://127.0.0.1:9/login", "URLS_CONSENT=http://127.0.0.1:9/consent",
+		"SERVE_PUBLIC_HOST=127.0.0.1", "SERVE_PUBLIC_PORT="+public, "SERVE_ADMIN_HOST=127.0.0.1", "SERVE_ADMIN_PORT="+admin,
+		"STRATEGIES_ACCESS_TOKEN=opaque", "LOG_LEVEL=panic", "SQA_OPT_OUT=true", "SERVE_PUBLIC_REQUEST_LOG_DISABLE_FOR_HEALTH=true",
+		"TTL_ACCESS_TOKEN=1h", "TTL_AUTH_CODE=1h",
+	)
+	environment = append(environment, more...)
+	migrate := exec.CommandContext(ctx, program, "migrate", "sql", "-e", "--yes")
+	migrate.Env = environment
+	if out, err := migrate.CombinedOutput(); err != nil {
+		return nil, hydra{}, fmt.Errorf("hydra migrate: %w\n%s", err, out[max(0, len(out)-2000):])
+	}
+	cmd := exec.Command(program, "serve", "all", "--dev")
+	cmd.Env = environment
+	p, err := start(ctx, 0, cmd)
+	if err != nil {
+		return nil, hydra{}, err
+	}
+	h := hydra{base, "http://127.0.0.1:" + admin}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, h.admin+"/health/ready", nil)
+		if err != nil {
+			return p, h, err
+		}
+		if status, _, err := ask(r); err == nil && status == http.StatusOK {
+			break
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			return p, h, errors.New("Ory Hydra doesn't start: " + p.said.String())
+		}
+	}
+	return p, h, nil
 }
 
 // hydra is where its two sides are.

@@ -13,15 +13,19 @@ import (
 
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/internal/importer"
+	"github.com/oauthdb/oauthdb/store"
 )
 
 var importCommands = []command{
-	importAuth0ClientsCommand, importAuth0PasswordsCommand, importAuth0UsersCommand, importClientsCommand, importHydraCommand, importKeycloakClientsCommand, importKeycloakUsersCommand, importUsersCommand,
+	importAuth0ClientsCommand, importAuth0PasswordsCommand, importAuth0UsersCommand, importBetterAuthCommand, importClientsCommand, importConsentsCommand,
+	importHydraCommand, importHydraTablesCommand, importKeycloakClientsCommand, importKeycloakUsersCommand, importRefreshTokensCommand,
+	importUsersCommand,
 }
 
 // importRecord is what became of a record of the file or, last, the summary.
 type importRecord struct {
 	Record  int64            `json:"record,omitempty"` // its number in the file
+	Kind    importer.Kind    `json:"kind,omitempty"`   // of a database: client, user, consent or refresh token
 	ID      string           `json:"id,omitempty"`
 	Outcome importer.Outcome `json:"outcome,omitempty"` // taken, changed, present or refused
 	Reasons []string         `json:"reasons,omitempty"`
@@ -56,18 +60,28 @@ func (im *importing) register(flags *flag.FlagSet) {
 	flags.IntVar(&im.options.Jobs, "jobs", 4, "how many `connections` write at the same time")
 }
 
-const importDetails = `A record that is there already is left as it is, so an import that was interrupted goes on when it is run again; -skip spares it what it
+const importRecords = `A record that is there already is left as it is, so an import that was interrupted goes on when it is run again; -skip spares it what it
 has done. A record that can't be stored is refused and doesn't stop the others. Printed is what is refused or taken otherwise than it stood
-there, and a summary. The exit status is 4 if a record was refused.
+there, and a summary. The exit status is 4 if a record was refused.`
+
+const importDetails = importRecords + `
 
 FILE is read record by record, - is standard input. No credential in it is printed, and of secrets in plain only the digest is stored.`
 
-func (im *importing) run(ctx context.Context, c console, name string, read func(io.Reader) iter.Seq2[importer.Item, error]) error {
+func (im *importing) check() error {
 	if im.options.Jobs < 1 || im.options.Jobs > 64 || im.options.Skip < 0 {
 		return usage("import: -jobs has to be between 1 and 64, and -skip not negative")
 	}
 	if im.all && im.quiet {
 		return usage("import: -all and -quiet exclude each other")
+	}
+	return nil
+}
+
+// run imports a file.
+func (im *importing) run(ctx context.Context, c console, name string, read func(io.Reader) iter.Seq2[importer.Item, error]) error {
+	if err := im.check(); err != nil {
+		return err
 	}
 	from := c.in
 	if name != "-" {
@@ -82,6 +96,52 @@ func (im *importing) run(ctx context.Context, c console, name string, read func(
 	if err != nil {
 		return err
 	}
+	return im.write(ctx, c, s, read(bufio.NewReaderSize(from, 1<<16)))
+}
+
+// source is a database from which a command imports.
+type source struct{ url string }
+
+// sourceVariable names the source where the command line, which others can see, doesn't.
+const sourceVariable = "SOURCE_DATABASE_URL"
+
+func (s *source) register(flags *flag.FlagSet) {
+	flags.StringVar(&s.url, "from", "", "read the database at this `URL`, whatever "+sourceVariable+" says")
+}
+
+const sourceDetails = `The database is the one that -from or the variable ` + sourceVariable + ` names: a URL, or a connection string of libpq. It is read in one read-only
+transaction, row by row; a role that may SELECT from its tables is enough.
+
+`
+
+// run imports from the database.
+func (s *source) run(ctx context.Context, c console, im *importing, read func(*importer.Source) (iter.Seq2[importer.Item, error], error)) error {
+	if err := im.check(); err != nil {
+		return err
+	}
+	if s.url == "" {
+		s.url = os.Getenv(sourceVariable)
+	}
+	if s.url == "" {
+		return usage("import: no source is given: pass -from or set %s", sourceVariable)
+	}
+	target, err := im.open(ctx, c)
+	if err != nil {
+		return err
+	}
+	from, err := importer.OpenSource(ctx, s.url)
+	if err != nil {
+		return fmt.Errorf("the source: %w", err)
+	}
+	defer from.Close()
+	items, err := read(from)
+	if err != nil {
+		return err
+	}
+	return im.write(ctx, c, target, items)
+}
+
+func (im *importing) write(ctx context.Context, c console, s *server, items iter.Seq2[importer.Item, error]) error {
 	pool, err := s.pool(ctx, db.Options{MaxConns: int32(im.options.Jobs), PgBouncer: im.pgbouncer})
 	if err != nil {
 		return err
@@ -92,9 +152,9 @@ func (im *importing) run(ctx context.Context, c console, name string, read func(
 	out := bufio.NewWriter(c.out)
 	defer out.Flush()
 	told := time.Now()
-	sum, err := importer.Run(ctx, pool, read(bufio.NewReaderSize(from, 1<<16)), im.options, func(r importer.Result) {
+	sum, err := importer.Run(ctx, pool, items, im.options, func(r importer.Result) {
 		if im.all || r.Outcome == importer.Changed && !im.quiet || r.Outcome == importer.Refused {
-			im.print(out, importRecord{Record: r.Record, ID: r.ID, Outcome: r.Outcome, Reasons: r.Reasons})
+			im.print(out, importRecord{Record: r.Record, Kind: r.Kind, ID: r.ID, Outcome: r.Outcome, Reasons: r.Reasons})
 		}
 		if isTerminal(c.err) && time.Since(told) > time.Second {
 			fmt.Fprintf(c.err, "\r%d records ", r.Record)
@@ -122,8 +182,14 @@ func (r importRecord) text(w io.Writer) {
 		return
 	}
 	fmt.Fprintf(w, "record %d", r.Record)
+	if r.Kind != "" {
+		fmt.Fprintf(w, ", %s", r.Kind)
+	}
 	if r.ID != "" {
-		fmt.Fprintf(w, ", %s", printable(r.ID))
+		if r.Kind == "" {
+			fmt.Fprint(w, ",")
+		}
+		fmt.Fprintf(w, " %s", printable(r.ID))
 	}
 	fmt.Fprintf(w, ": %s", r.Outcome)
 	if len(r.Reasons) > 0 {
@@ -216,20 +282,167 @@ may be left out, and others are ignored. password_hash becomes the user's accoun
 	prepare: func(flags *flag.FlagSet) action {
 		var im importing
 		im.register(flags)
-		format := flags.String("format", "", "`csv` or json; without it, what the name of FILE ends with")
+		format := formatFlag(flags)
 		return func(ctx context.Context, c console) error {
-			read := map[string]func(io.Reader) iter.Seq2[importer.Item, error]{"csv": importer.UsersCSV, "json": importer.Users}
-			f := *format
-			if f == "" {
-				f = flags.Arg(0)[strings.LastIndex(flags.Arg(0), ".")+1:]
+			read, err := ofFormat(*format, flags.Arg(0), importer.UsersCSV, importer.Users)
+			if err != nil {
+				return err
 			}
-			if f == "jsonl" || f == "ndjson" {
-				f = "json"
+			return im.run(ctx, c, flags.Arg(0), read)
+		}
+	},
+}
+
+func formatFlag(flags *flag.FlagSet) *string {
+	return flags.String("format", "", "`csv` or json; without it, what the name of FILE ends with")
+}
+
+// reader reads a file.
+type reader = func(io.Reader) iter.Seq2[importer.Item, error]
+
+// ofFormat is what reads the format, or the file by its name.
+func ofFormat(format, name string, csv, json reader) (reader, error) {
+	if format == "" {
+		format = name[strings.LastIndex(name, ".")+1:]
+	}
+	switch format {
+	case "csv":
+		return csv, nil
+	case "json", "jsonl", "ndjson":
+		return json, nil
+	}
+	return nil, usage("import: -format: csv or json")
+}
+
+var importConsentsCommand = command{
+	name:    "import consents",
+	operand: "FILE",
+	summary: "take over what users have agreed to from CSV or JSON",
+	details: `The columns of CSV, or the members of JSON, are ` + strings.Join(importer.ConsentFields, ", ") + `. user_id and client_id are needed,
+and have to be there: import users and clients before. scope has spaces between its words. Others are ignored. A consent that was
+withdrawn here doesn't come back.
+
+` + importDetails,
+	record: importRecord{},
+	prepare: func(flags *flag.FlagSet) action {
+		var im importing
+		im.register(flags)
+		format := formatFlag(flags)
+		return func(ctx context.Context, c console) error {
+			read, err := ofFormat(*format, flags.Arg(0), importer.ConsentsCSV, importer.Consents)
+			if err != nil {
+				return err
 			}
-			if read[f] == nil {
-				return usage("import users: -format: csv or json")
+			return im.run(ctx, c, flags.Arg(0), read)
+		}
+	},
+}
+
+// lifetimes are the flags that bound how long imported tokens last.
+type lifetimes struct{ refresh, family time.Duration }
+
+func (l *lifetimes) register(flags *flag.FlagSet) {
+	flags.DurationVar(&l.refresh, "refresh-token-lifetime", 30*24*time.Hour, "how `long` an imported refresh token lasts at most; 0 is for ever")
+	flags.DurationVar(&l.family, "family-lifetime", 0, "how `long` its grant can last, however often it is refreshed; 0 is for ever")
+}
+
+func (l *lifetimes) read() (importer.Lifetimes, error) {
+	if l.refresh < 0 || l.family < 0 {
+		return importer.Lifetimes{}, usage("import: a lifetime is negative")
+	}
+	never := func(d time.Duration) time.Duration {
+		if d == 0 {
+			return store.Never
+		}
+		return d
+	}
+	return importer.Lifetimes{RefreshToken: never(l.refresh), Family: never(l.family)}, nil
+}
+
+var importRefreshTokensCommand = command{
+	name:    "import refresh-tokens",
+	operand: "FILE",
+	summary: "take over refresh tokens, in plain or by their digests, from CSV or JSON",
+	details: `The columns of CSV, or the members of JSON, are ` + strings.Join(importer.RefreshTokenFields, ", ") + `. user_id, client_id
+and one of token and token_digest are needed. token is the token in plain, of which only the digest is stored; token_digest is its SHA-256 in
+base64url without padding, or in hexadecimal. Tokens with one grant_id are given in one record, as lists: tokens, token_digests. Others are ignored. What was
+ended here doesn't come back.
+
+` + importDetails,
+	record: importRecord{},
+	prepare: func(flags *flag.FlagSet) action {
+		var im importing
+		var l lifetimes
+		im.register(flags)
+		l.register(flags)
+		format := formatFlag(flags)
+		return func(ctx context.Context, c console) error {
+			bounds, err := l.read()
+			if err != nil {
+				return err
 			}
-			return im.run(ctx, c, flags.Arg(0), read[f])
+			read, err := ofFormat(*format, flags.Arg(0),
+				func(r io.Reader) iter.Seq2[importer.Item, error] { return importer.RefreshTokensCSV(r, bounds) },
+				func(r io.Reader) iter.Seq2[importer.Item, error] { return importer.RefreshTokens(r, bounds) })
+			if err != nil {
+				return err
+			}
+			return im.run(ctx, c, flags.Arg(0), read)
+		}
+	},
+}
+
+// kinds are what -only names.
+var kinds = map[string]importer.Kind{
+	"clients": importer.ClientRecord, "users": importer.UserRecord, "consents": importer.ConsentRecord, "refresh-tokens": importer.RefreshTokenRecord,
+}
+
+// chosen reads -only.
+func chosen(only string) (list []importer.Kind, err error) {
+	for _, name := range strings.FieldsFunc(only, func(r rune) bool { return r == ',' || r == ' ' }) {
+		kind, known := kinds[name]
+		if !known {
+			return nil, usage("import: -only: clients, users, consents or refresh-tokens, with commas between them")
+		}
+		list = append(list, kind)
+	}
+	return list, nil
+}
+
+var importHydraTablesCommand = command{
+	name:    "import hydra-tables",
+	summary: "take over clients, consents and refresh tokens from the PostgreSQL tables of Ory Hydra 2",
+	details: sourceDetails + `Users have to be there already, with Hydra's subjects as their ids; -create-users makes those that aren't. Refresh tokens are taken by the
+signatures that Hydra stores, so the server needs Hydra's system secret to know them: see token.NewHydra. docs/import.md leads through a
+move step by step.
+
+` + importRecords,
+	record: importRecord{},
+	prepare: func(flags *flag.FlagSet) action {
+		var im importing
+		var from source
+		var l lifetimes
+		im.register(flags)
+		from.register(flags)
+		l.register(flags)
+		only := flags.String("only", "", "nothing but these `kinds`: clients, users, consents, refresh-tokens")
+		network := flags.String("network", "", "the `id` of Hydra's network, if its tables have several")
+		optional := flags.Bool("pkce-optional", false, "confidential clients need not use PKCE, as with Hydra")
+		create := flags.Bool("create-users", false, "make a user of each subject that has agreed to something or holds a refresh token")
+		return func(ctx context.Context, c console) error {
+			bounds, err := l.read()
+			if err != nil {
+				return err
+			}
+			kinds, err := chosen(*only)
+			if err != nil {
+				return err
+			}
+			return from.run(ctx, c, &im, func(s *importer.Source) (iter.Seq2[importer.Item, error], error) {
+				return importer.HydraTables(ctx, s, importer.HydraOptions{
+					Only: kinds, Network: *network, PKCEOptional: *optional, CreateUsers: *create, Lifetimes: bounds,
+				})
+			})
 		}
 	},
 }
@@ -283,6 +496,39 @@ keeps it.
 		im.register(flags)
 		return func(ctx context.Context, c console) error {
 			return im.run(ctx, c, flags.Arg(0), importer.Auth0Passwords)
+		}
+	},
+}
+
+var importBetterAuthCommand = command{
+	name:    "import better-auth",
+	summary: "take over users, clients, consents and refresh tokens from better-auth's tables",
+	details: sourceDetails + `The tables are those that better-auth's own migrations make in PostgreSQL, with names such as "emailVerified", of its OAuth provider or of the
+OIDC provider that it had before. docs/import.md leads through a move step by step.
+
+` + importDetails,
+	record: importRecord{},
+	prepare: func(flags *flag.FlagSet) action {
+		var im importing
+		var from source
+		var l lifetimes
+		im.register(flags)
+		from.register(flags)
+		l.register(flags)
+		only := flags.String("only", "", "nothing but these `kinds`: clients, users, consents, refresh-tokens")
+		var o importer.BetterAuthOptions
+		flags.BoolVar(&o.KeepHashes, "keep-hashes", false, "leave passwords' hashes in better-auth's notation, for a better-auth server that goes on")
+		flags.BoolVar(&o.PlainSecrets, "plain-secrets", false, "clients' secrets are in plain there: storeClientSecret is plain")
+		return func(ctx context.Context, c console) (err error) {
+			if o.Lifetimes, err = l.read(); err != nil {
+				return err
+			}
+			if o.Only, err = chosen(*only); err != nil {
+				return err
+			}
+			return from.run(ctx, c, &im, func(s *importer.Source) (iter.Seq2[importer.Item, error], error) {
+				return importer.BetterAuth(ctx, s, o)
+			})
 		}
 	},
 }

@@ -92,6 +92,13 @@ func TestWrongUsageIsExplainedAndExitsWithTwo(t *testing.T) {
 		{[]string{"import", "clients", "-", "-jobs", "0"}, "-jobs has to be"},
 		{[]string{"import", "clients", "-", "-all", "-quiet"}, "exclude each other"},
 		{[]string{"import", "hydra", "-", "-skip", "-1"}, "-skip not negative"},
+		{[]string{"import", "consents", "-"}, "csv or json"},
+		{[]string{"import", "refresh-tokens", "x.csv", "-family-lifetime", "-1h"}, "a lifetime is negative"},
+		{[]string{"import", "better-auth"}, "no source is given"},
+		{[]string{"import", "better-auth", "-from", "x", "-only", "sessions"}, "-only: clients, users"},
+		{[]string{"import", "hydra-tables"}, "no source is given"},
+		{[]string{"import", "hydra-tables", "-from", "x", "-only", "sessions"}, "-only: clients, users"},
+		{[]string{"import", "hydra-tables", "-from", "x", "-jobs", "0"}, "-jobs has to be"},
 	} {
 		code, out, err := oauthdb(t, c.args...)
 		if code != exitUsage || !strings.Contains(err, c.want) || !strings.Contains(err, "oauthdb help") || out != "" || strings.Contains(err, "hunter2") {

@@ -232,10 +232,8 @@ func hydra(o map[string]json.RawMessage, pkceOptional bool) Item {
 	if metadata.TokenEndpointAuthMethod == nil {
 		metadata.TokenEndpointAuthMethod = new("client_secret_basic") // Hydra's default, and RFC 7591's
 	}
-	if i := slices.Index(metadata.Scopes, "offline"); i >= 0 {
-		if metadata.Scopes = slices.Delete(slices.Clone(metadata.Scopes), i, i+1); !slices.Contains(metadata.Scopes, "offline_access") {
-			metadata.Scopes = append(metadata.Scopes, "offline_access")
-		}
+	if scopes, changed := offline(metadata.Scopes); changed {
+		metadata.Scopes = scopes
 		note("the scope offline is called offline_access")
 	}
 	p := metadata.CreateClientParams()
@@ -255,7 +253,7 @@ func hydra(o map[string]json.RawMessage, pkceOptional bool) Item {
 		}
 	}
 	if len(audience) > 0 {
-		if slices.ContainsFunc(audience, func(a string) bool { u, err := url.Parse(a); return err != nil || !u.IsAbs() || u.Fragment != "" }) {
+		if slices.ContainsFunc(audience, notAResource) {
 			note("audience is no list of resource indicators (RFC 8707), and is kept with the other metadata")
 			if other == nil {
 				other = map[string]json.RawMessage{}

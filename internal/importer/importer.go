@@ -1,6 +1,6 @@
-// Package importer takes over clients and users from files that other servers have exported. It reads a file record by record, writes
-// each in a transaction of its own, and says of each what became of it. A record that is there already is left as it is, so an import
-// that was interrupted goes on when it is run again.
+// Package importer takes over clients, users, consents and refresh tokens from files that other servers have exported, or from their
+// databases. It reads record by record, writes each in a transaction of its own, and says of each what became of it. A record that is there
+// already is left as it is, so an import that was interrupted goes on when it is run again.
 //
 // Records are sent to the server without waiting for the answer to the one before, and commits don't wait for the disk. At the end of an
 // import, however it ends, one commit does; what was reported until then is durable from there on.
@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -21,9 +22,21 @@ import (
 	"github.com/oauthdb/oauthdb/store"
 )
 
-// Item is a record of a file, read.
+// Kind is what a record is about, where a source has records of several kinds.
+type Kind string
+
+// The kinds of records.
+const (
+	ClientRecord       Kind = "client"
+	UserRecord         Kind = "user"
+	ConsentRecord      Kind = "consent"
+	RefreshTokenRecord Kind = "refresh token"
+)
+
+// Item is a record of a file or a database, read.
 type Item struct {
-	ID    string   // client_id, or the user's id
+	Kind  Kind     // what it is about; empty if the source has one kind alone. Items of a kind are written once those before them are
+	ID    string   // client_id, the user's id, or both of a consent or a refresh token
 	Notes []string // what is taken over otherwise than it stood there
 
 	// Refused says why the record can't be taken; then there is no Store.
@@ -32,12 +45,25 @@ type Item struct {
 	Store func(ctx context.Context, q *store.Queries) error
 	// Blind says that Store makes calls that answer one row, and looks at no answer: then they are sent together.
 	Blind bool
+	// Needs is what the record's foreign keys refer to, by kind and id, for a dry run.
+	Needs []string
 	// Key is the constraint that is violated if the record is there already.
 	Key store.Constraint
 	// Otherwise, if it is there, writes the record after Store has violated a foreign key. Missing says what it means if it finds no row.
 	Otherwise func(ctx context.Context, q *store.Queries) error
 	Missing   string
 }
+
+// refusal is an error of Store's that is about the record.
+type refusal struct {
+	reason  string
+	missing []string // what has to be there first, by kind and id
+}
+
+func (r *refusal) Error() string { return r.reason }
+
+// errPresent is an error of Store's: the record is there already.
+var errPresent = errors.New("it is there already")
 
 // Outcome is what became of a record.
 type Outcome string
@@ -53,6 +79,7 @@ const (
 // Result says what became of a record.
 type Result struct {
 	Record  int64 // its number in the file, from 1
+	Kind    Kind
 	ID      string
 	Outcome Outcome
 	Reasons []string
@@ -100,7 +127,7 @@ type batch struct {
 // one of the database that is not about the record; both are a *StoppedError.
 func Run(ctx context.Context, pool *pgxpool.Pool, items iter.Seq2[Item, error], o Options, report func(Result)) (s Summary, err error) {
 	o.Jobs = max(o.Jobs, 1)
-	writers := writers{pool: pool, options: o}
+	writers := writers{pool: pool, options: o, given: given{}}
 	var waiting []*batch
 	next := &batch{}
 	settle := func() error { // the oldest that is on its way
@@ -110,6 +137,9 @@ func Run(ctx context.Context, pool *pgxpool.Pool, items iter.Seq2[Item, error], 
 			return &StoppedError{Done: b.before, Err: b.err}
 		}
 		for _, r := range b.results {
+			if o.DryRun {
+				writers.given.add(r)
+			}
 			switch r.Outcome {
 			case Taken:
 				s.Taken++
@@ -174,6 +204,11 @@ func Run(ctx context.Context, pool *pgxpool.Pool, items iter.Seq2[Item, error], 
 			}
 			return s, &StoppedError{Done: s.Read, Err: err}
 		}
+		if len(next.items) > 0 && next.items[0].Kind != item.Kind || len(waiting) > 0 && waiting[0].items[0].Kind != item.Kind {
+			if err := flush(); err != nil {
+				return s, err
+			}
+		}
 		s.Read++
 		if s.Read <= o.Skip {
 			continue
@@ -189,9 +224,28 @@ func Run(ctx context.Context, pool *pgxpool.Pool, items iter.Seq2[Item, error], 
 
 var errDryRun = errors.New("dry run")
 
+// given is what a dry run would have taken by now, for the records that need it: clients and users. It isn't written while others read it,
+// because records of another kind wait.
+type given map[string]bool
+
+func (g given) add(r Result) {
+	if (r.Kind == ClientRecord || r.Kind == UserRecord) && (r.Outcome == Taken || r.Outcome == Changed) {
+		g[string(r.Kind)+" "+r.ID] = true
+	}
+}
+
+// has says whether all that a record misses would be there by now.
+func (g given) has(missing []string) bool {
+	return len(missing) > 0 && !slices.ContainsFunc(missing, func(needed string) bool { return !g[needed] })
+}
+
 // judge says what became of a record that was written, or gave an error. One that is not about the record is returned.
-func judge(item Item, err error) (Result, error) {
-	r := Result{ID: item.ID, Outcome: Taken, Reasons: []string{}}
+func judge(item Item, err error, g given) (Result, error) {
+	r := Result{Kind: item.Kind, ID: item.ID, Outcome: Taken, Reasons: []string{}}
+	var refused *refusal
+	if errors.As(err, &refused) && g.has(refused.missing) || db.IsForeignKeyViolation(err) && g.has(item.Needs) {
+		err = errDryRun
+	}
 	refuse := func(reason string) (Result, error) {
 		r.Outcome, r.Reasons = Refused, []string{reason}
 		return r, nil
@@ -202,9 +256,11 @@ func judge(item Item, err error) (Result, error) {
 			r.Outcome, r.Reasons = Changed, item.Notes
 		}
 		return r, nil
-	case db.Violates(err, item.Key):
+	case item.Key != "" && db.Violates(err, item.Key), errors.Is(err, errPresent):
 		r.Outcome = Present
 		return r, nil
+	case errors.As(err, &refused):
+		return refuse(refused.reason)
 	case errors.Is(err, pgx.ErrNoRows) && item.Missing != "":
 		return refuse(item.Missing)
 	case db.Violates(err, store.ConstraintUserEmailUIdx):

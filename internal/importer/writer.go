@@ -20,6 +20,7 @@ type writers struct {
 	options Options
 	opened  int
 	free    chan *writer
+	given   given
 }
 
 // writer writes records by a connection that is its own, or one by one by any of the pool's.
@@ -27,6 +28,7 @@ type writer struct {
 	conn    *pgxpool.Conn // nil: any
 	begin   db.TxBeginner
 	options Options
+	given   given
 }
 
 // take returns a writer that has nothing to do.
@@ -39,7 +41,7 @@ func (w *writers) take(ctx context.Context) (*writer, error) {
 	}
 	if w.options.OneByOne {
 		w.opened++
-		return &writer{begin: w.pool, options: w.options}, nil
+		return &writer{begin: w.pool, options: w.options, given: w.given}, nil
 	}
 	conn, err := w.pool.Acquire(ctx)
 	if err != nil {
@@ -50,7 +52,7 @@ func (w *writers) take(ctx context.Context) (*writer, error) {
 		return nil, err
 	}
 	w.opened++
-	return &writer{conn: conn, begin: conn, options: w.options}, nil
+	return &writer{conn: conn, begin: conn, options: w.options, given: w.given}, nil
 }
 
 func (w *writers) give(one *writer) { w.free <- one }
@@ -97,21 +99,21 @@ func (w *writer) write(ctx context.Context, items []Item, before int64) ([]Resul
 	}
 	for n, item := range items {
 		if item.Refused != nil {
-			results[n] = Result{Record: results[n].Record, ID: item.ID, Outcome: Refused, Reasons: []string{item.Refused.Error()}}
+			results[n] = Result{Record: results[n].Record, Kind: item.Kind, ID: item.ID, Outcome: Refused, Reasons: []string{item.Refused.Error()}}
 			continue
 		}
 		err := errNotSent
 		if errs != nil {
 			err = errs[n]
 		}
-		result, failed := judge(item, err)
+		result, failed := judge(item, err, w.given)
 		if failed != nil { // not sent, or it may do better by itself: after a deadlock, say
 			err = one(ctx, w.begin, item, w.options.DryRun)
-			result, failed = judge(item, err)
+			result, failed = judge(item, err, w.given)
 		}
 		if item.Otherwise != nil && db.IsForeignKeyViolation(err) {
 			item.Store = item.Otherwise
-			result, failed = judge(item, one(ctx, w.begin, item, w.options.DryRun))
+			result, failed = judge(item, one(ctx, w.begin, item, w.options.DryRun), w.given)
 		}
 		if failed != nil {
 			return nil, failed

@@ -254,6 +254,8 @@ var special = map[string]map[string]string{
 	"function was_rotated_into":          {"Of_token": "refresh_token_id", "Same_successor": "'new"},
 	"function lock_live_access_token":    {"Of_token": "access_token_id"},
 	"IssueGrant":                         {"ID": "'new", "RefreshTokenID": "'new", "AccessTokenID": "'new", "GrantType": "'server", "AuthorizationDetails": "'[]"},
+	"ImportRefreshToken":                 {"ID": "'new", "Tokens": "'{" + fresh("imported") + "}", "UserID": "'usr_newcomer", "ReferenceID": null, "ExpiresAt": "'tomorrow", "AuthorizationDetails": "'[]"},
+	"ImportConsent":                      {"ID": "'new", "UserID": "'usr_newcomer", "ReferenceID": null, "AuthorizationDetails": "'[]"},
 	"CreateClient":                       {"ClientID": "'new", "JWKS": null, "ForeignSecretHash": null},
 	"UpdateClient":                       {"Cleared": "'{}", "JWKS": null},
 	"CreateUser":                         {"Email": "'new@example.com"},

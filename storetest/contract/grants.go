@@ -194,6 +194,46 @@ func grantIsIssuedOnce(w *world) {
 	w.live(tokens{access, refresh}, false)
 }
 
+func grantIsImportedOnce(w *world) {
+	ctx := w.Context()
+	call := store.ImportRefreshTokenParams{
+		ID: store.NewAuthorizationID(), ClientID: w.client, UserID: w.user, Scopes: []string{"openid", "offline_access"},
+		Tokens: token.Digests(w.digests("imported")[:2]), RefreshTokenLifetime: time.Hour, FamilyLifetime: store.Never,
+	}
+	w.race(once(store.OutcomeIssued, store.OutcomeRetried), func(int) (store.Outcome, error) { return w.q.ImportRefreshToken(ctx, call) })
+	rotation := w.rotation(call.Tokens[0])
+	w.rotate(rotation, store.OutcomeRotated)
+	successor := w.rotation(rotation.Successor)
+	w.rotate(successor, store.OutcomeRotated)
+	w.rotate(w.rotation(call.Tokens[0]), store.OutcomeReplayed) // and the family ends, with its other token
+	w.rotate(w.rotation(call.Tokens[1]), store.OutcomeRevoked)
+	outcome, err := w.q.ImportRefreshToken(ctx, call)
+	w.noError(err)
+	w.is(outcome, store.OutcomeRetried)
+	w.rotate(w.rotation(call.Tokens[1]), store.OutcomeRevoked)
+	ended, err := w.q.RevokeUserAuthorizations(ctx, w.user)
+	w.noError(err)
+	w.is(ended, store.OutcomeEnded)
+	call.ID, call.Tokens = store.NewAuthorizationID(), token.Digests(w.digests("late")[:1])
+	outcome, err = w.q.ImportRefreshToken(ctx, call)
+	w.noError(err)
+	w.is(outcome, store.OutcomeRevoked)
+}
+
+func consentIsImportedOnce(w *world) {
+	ctx := w.Context()
+	call := func() (store.Outcome, error) {
+		return w.q.ImportConsent(ctx, store.ImportConsentParams{ID: store.NewConsentID(), UserID: w.user, ClientID: w.client, Scopes: []string{"openid"}})
+	}
+	w.race(once(store.OutcomeGranted, store.OutcomeDecided), func(int) (store.Outcome, error) { return call() })
+	withdrawn, err := w.q.WithdrawConsent(ctx, store.WithdrawConsentParams{UserID: w.user, ClientID: w.client})
+	w.noError(err)
+	w.is(withdrawn.Outcome, store.OutcomeWithdrawn)
+	outcome, err := call()
+	w.noError(err)
+	w.is(outcome, store.OutcomeRevoked)
+}
+
 func registrationsAreCounted(w *world) {
 	ctx := w.Context()
 	const uses = 3

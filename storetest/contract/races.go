@@ -90,6 +90,8 @@ var races = []promise{
 	{"RedeemAuthorizationCode", granting, codeIsRedeemedOnce},
 	{"RotateRefreshToken", granting, refreshesConverge},
 	{"IssueGrant", granting + "Revocation", grantIsIssuedOnce},
+	{"ImportRefreshToken", people + "Imports Grants Introspection Revocation", grantIsImportedOnce},
+	{"ImportConsent", people + "Imports Consents", consentIsImportedOnce},
 	{"IssueAccessToken", people + "ClientCredentials Introspection", clientsTokenIsIssuedOnce},
 	{"CreateDeviceAuthorization", people + "PolledRequests", userCodeIsTakenOnce},
 	{"CreateBackchannelAuthentication", people + "PolledRequests", backchannelRequestsAreStored},

@@ -25,6 +25,7 @@ type Store struct {
 	Consents
 	Requests
 	Grants
+	Imports
 	ClientCredentials
 	PolledRequests
 	Exchanges
@@ -51,6 +52,7 @@ func Of(q store.Querier) Store {
 		Consents:          q,
 		Requests:          q,
 		Grants:            q,
+		Imports:           q,
 		ClientCredentials: q,
 		PolledRequests:    q,
 		Exchanges:         q,
@@ -179,6 +181,12 @@ type Grants interface {
 	RedeemAuthorizationCode(ctx context.Context, arg store.RedeemAuthorizationCodeParams) (store.RedeemAuthorizationCodeRow, error)
 	RotateRefreshToken(ctx context.Context, arg store.RotateRefreshTokenParams) (store.RotateRefreshTokenRow, error)
 	IssueGrant(ctx context.Context, arg store.IssueGrantParams) (store.IssueGrantRow, error)
+}
+
+// Imports take over what users had granted and agreed to on another server.
+type Imports interface {
+	ImportRefreshToken(ctx context.Context, arg store.ImportRefreshTokenParams) (store.Outcome, error)
+	ImportConsent(ctx context.Context, arg store.ImportConsentParams) (store.Outcome, error)
 }
 
 // ClientCredentials issue tokens to a client itself (RFC 6749, section 4.4).

@@ -25,6 +25,11 @@ SELECT pg_temp.id('usr', n), pg_temp.at(5 * n), pg_temp.at(5 * n), 'User number 
     CASE WHEN n % 200 = 10 AND n <= 1000 THEN now() - pg_temp.r(n, 1) * interval '24 hours' END
 FROM generate_series($1::bigint / 5 + 1, $2::bigint / 5) AS n;
 
+-- Somebody who has come from another server, and has ended nothing yet.
+INSERT INTO "user" (id, name)
+SELECT 'usr_newcomer', 'Newcomer'
+WHERE $1::bigint = 0 AND $2::bigint > 0;
+
 INSERT INTO account (id, created_at, updated_at, account_id, provider_id, user_id, password, access_token, refresh_token, scope)
 SELECT pg_temp.id('acc', 2 * n + k), pg_temp.at(5 * n), pg_temp.at(5 * n),
     CASE k WHEN 0 THEN pg_temp.id('usr', n) ELSE 'subject-' || n END, CASE k WHEN 0 THEN 'credential' ELSE 'google' END,

@@ -140,6 +140,8 @@ func (w *world) argument(t reflect.Type) reflect.Value {
 		p.Email = nil
 	case *store.ReplaceRecoveryCodesParams:
 		p.Digests = token.Digests{fixture.Digest("budget")}
+	case *store.ImportRefreshTokenParams:
+		p.Tokens = token.Digests{fixture.Digest(fixture.Unique("budget"))}
 	}
 	return v
 }

@@ -93,6 +93,15 @@ func (s *scene) directGrant() (store.IssueGrantParams, granted) {
 	}, g
 }
 
+// imported is what another server had granted.
+func (s *scene) imported() (store.ImportRefreshTokenParams, granted) {
+	g := granted{refresh: fixture.Unique("rt")}
+	return store.ImportRefreshTokenParams{
+		ID: store.NewAuthorizationID(), UserID: s.user, ClientID: s.client, ReferenceID: s.tenant, Scopes: s.scopes(),
+		Tokens: token.Digests{fixture.Digest(g.refresh)}, RefreshTokenLifetime: time.Hour, FamilyLifetime: store.Never,
+	}, g
+}
+
 // exchange exchanges the access token of the family at work.
 func (s *scene) exchange(ctx context.Context, c conn, client store.ClientID) (granted, error) {
 	p, g := s.exchanged(client)
@@ -269,6 +278,14 @@ var grantActs = []grantAct{
 				ID: store.NewConsentID(), ClientID: s.client, UserID: s.user, ReferenceID: s.tenant, Scopes: []string{"email"}, Merge: true,
 			})
 			return granted{outcome: r.Outcome, consent: true}, err
+		},
+	}, {
+		name: "ImportRefreshToken", want: store.OutcomeIssued, family: none, parents: true, unbound: true,
+		run: func(ctx context.Context, c conn, s *scene) (granted, error) {
+			p, g := s.imported()
+			outcome, err := store.New(c).ImportRefreshToken(ctx, p)
+			g.outcome = outcome
+			return g, err
 		},
 	}, {
 		name: "CreateSession", want: store.OutcomeCreated, family: none, parents: true, session: true, begins: true,

@@ -240,6 +240,14 @@ var callActs = []callAct{
 		p.RefreshTokenID, p.RefreshToken = new(store.RefreshTokenID("grant"+s.n)), new(fixture.Digest("grant+"+s.n))
 		return came(store.New(c).IssueGrant(ctx, p))
 	}},
+	{name: "ImportRefreshToken with one id", run: func(ctx context.Context, c conn, s *scene) (string, error) {
+		p, _ := s.imported()
+		p.ID, p.Tokens = store.AuthorizationID("imported"+s.n), token.Digests{fixture.Digest("imported-" + s.n)}
+		return came(store.New(c).ImportRefreshToken(ctx, p))
+	}},
+	{name: "ImportConsent", run: func(ctx context.Context, c conn, s *scene) (string, error) {
+		return came(store.New(c).ImportConsent(ctx, store.ImportConsentParams{ID: store.NewConsentID(), UserID: s.user, ClientID: s.client, Scopes: []string{"email"}}))
+	}},
 	{name: "IssueGrant to a client with pairwise subjects", run: func(ctx context.Context, c conn, s *scene) (string, error) {
 		return came(store.New(c).IssueGrant(ctx, store.IssueGrantParams{
 			ID: store.NewAuthorizationID(), UserID: s.user, ClientID: s.pairwise(), SessionID: &s.session, GrantType: "server",
