@@ -209,7 +209,7 @@ func TestCheckFindsWhatIsSeeded(t *testing.T) {
 		},
 		{
 			seed: `CREATE OR REPLACE FUNCTION is_live(a oauth_authorization, c oauth_client, u "user", s session) RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE RETURN true`,
-			mend: source(t, "is_live"), want: "objects failure: not as this release makes it is the function is_live",
+			mend: routineText(t, "is_live"), want: "objects failure: not as this release makes it is the function is_live",
 		},
 		{
 			seed: `ALTER FUNCTION may_present SECURITY DEFINER`, mend: `ALTER FUNCTION may_present SECURITY INVOKER`,
@@ -326,8 +326,8 @@ func TestCheckFindsWhatIsSeeded(t *testing.T) {
 	}
 }
 
-// source is the text of a routine.
-func source(t *testing.T, name string) string {
+// routineText is the text of a routine.
+func routineText(t *testing.T, name string) string {
 	t.Helper()
 	text, err := routines.FS.ReadFile(name + ".sql")
 	if err != nil {
