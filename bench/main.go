@@ -93,8 +93,8 @@ Results are printed group by group; with -write they become docs/performance.md.
 		}
 		return d, err
 	})
-	f.IntVar(&s.Rounds, "rounds", 5, "measurements of each cell; those that nothing is compared by have three at most")
-	f.IntVar(&s.TargetRounds, "target-rounds", 9, "measurements of introspect-hit and rotate at 16 connections and the middle size")
+	f.IntVar(&s.Rounds, "rounds", 4, "measurements of each cell; those that nothing is compared by have three at most")
+	f.IntVar(&s.TargetRounds, "target-rounds", 7, "measurements of introspect-hit and rotate at 16 connections and the middle size")
 	f.DurationVar(&s.Duration, "duration", 700*time.Millisecond, "how long a measurement of store takes; others do as many operations, or as many as they can in that time")
 	f.BoolVar(&s.Settings, "settings", true, "measure the settings of package db, too")
 	f.Int64Var(&s.CostOps, "cost-ops", 200, "operations over which to count statements, round trips, WAL and buffers; 0 counts none")

@@ -18,11 +18,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/oauthdb/oauthdb/bench/dataset"
 	"github.com/oauthdb/oauthdb/bench/report"
-	"github.com/oauthdb/oauthdb/migrations"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -137,17 +135,10 @@ func newPlace(ctx context.Context, server *dataset.Server, name string) (p *plac
 	if p.admin, err = server.Connect(ctx, "postgres"); err != nil {
 		return p, err
 	}
-	for _, sql := range []string{`DROP DATABASE IF EXISTS ` + p.name + ` WITH (FORCE)`, `CREATE DATABASE ` + p.name} {
-		if _, err := p.admin.Exec(ctx, sql); err != nil {
-			return p, err
-		}
-	}
-	if p.pool, err = pgxpool.New(ctx, server.URL(p.name)); err != nil {
+	if err := server.Create(ctx, p.name); err != nil {
 		return p, err
 	}
-	handle := stdlib.OpenDBFromPool(p.pool)
-	defer handle.Close()
-	if _, err := migrations.Up(ctx, handle, migrations.Options{}); err != nil {
+	if p.pool, err = pgxpool.New(ctx, server.URL(p.name)); err != nil {
 		return p, err
 	}
 	p.q, p.user, p.now = store.New(p.pool), store.NewUserID(), store.NewClientID()
