@@ -240,7 +240,7 @@ func (r *Results) throughput() string {
 	if text == "\n\n" {
 		return ""
 	}
-	text = fmt.Sprintf("![Operations per second of each subject](performance/%s)\n\nOperations per second with %s access tokens, and in ( ) the multiple of store's.\n\n%s",
+	text = fmt.Sprintf("![Operations per second of each subject, as a multiple of the store](performance/%s)\n\nOperations per second with %s access tokens, and in ( ) the multiple of store's.\n\n%s",
 		throughputPlot, sizeName(r.Middle()), text)
 	for i, note := range notes {
 		if i == 0 {
@@ -410,6 +410,7 @@ func (r *Results) environment() string {
 	put("Processors", strings.TrimSuffix(fmt.Sprintf("%d × %s", e.CPUs, e.CPU), " × "))
 	put("Memory", or(float64(e.Memory), func(v float64) string { return fmt.Sprintf("%.1f GiB", v/(1<<30)) }))
 	put("Transport without a proxy", e.Transport)
+	put("Load average before the run", e.Load)
 	var settings []string
 	for _, name := range slices.Sorted(maps.Keys(e.Settings)) {
 		settings = append(settings, fmt.Sprintf("`%s = %s`", name, e.Settings[name]))

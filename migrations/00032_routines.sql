@@ -68,7 +68,7 @@ DECLARE
 BEGIN
     FOR look IN 1..2 LOOP
         verdict := CASE
-            WHEN c.deleted_at IS NOT NULL OR NOT manages(c, manager, successor) THEN 'unauthenticated'
+            WHEN NOT manages(c, manager, successor) THEN 'unauthenticated'
             WHEN c.disabled THEN 'disabled'
             WHEN refused IS NOT NULL THEN refused
             WHEN wants_secret AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL THEN 'invalid_client_metadata'
@@ -141,6 +141,31 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION judge_spent_refresh_token(refresh_token_id, refresh_token_id, interval, boolean) IS 'Part of RotateRefreshToken: the verdict about a spent token. While its successor is unused, it is retried for a repeated call, within the client''s grace, or at any time if the client has that. Once its successor is used, a repeated call is superseded. Otherwise it is replayed, and the family ends (RFC 9700, section 4.14.2). VOLATILE, so that it sees what was committed while the statement waited for the token.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION sum_of_counters(counters jsonb, key text) RETURNS bigint
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE -- inlined, it would evaluate its argument twice
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    -- counters only rise, so equal sums mean equal counters
+    RETURN coalesce((counters ->> '')::bigint, 0) + coalesce((counters ->> key)::bigint, 0);
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION sum_of_counters(jsonb, text) IS 'How often the grants of a user to a client were ended in all tenants, and in one. For pair_epoch.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION pair_epoch(ended_grants jsonb, client_id text, reference_id text) RETURNS bigint
+LANGUAGE sql STABLE PARALLEL SAFE
+-- A large map is stored apart from its row, and each operator would fetch it again. The size of an empty one says so without that.
+RETURN CASE WHEN pg_column_size(ended_grants) <= 8 THEN 0 ELSE
+    sum_of_counters(ended_grants -> client_key(client_id), tenant_key(reference_id))
+END;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -259,6 +284,20 @@ COMMENT ON FUNCTION stamp_consent() IS 'Trigger: gives a consent the epochs of i
 
 -- +goose StatementBegin
 DROP FUNCTION read_again;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION pair_epoch(ended_grants jsonb, client_id text, reference_id text) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+-- counters only rise, so equal sums mean equal counters
+RETURN CASE WHEN ended_grants = '{}' THEN 0 ELSE
+    coalesce((ended_grants -> client_key(client_id) ->> '')::bigint, 0)
+    + coalesce((ended_grants -> client_key(client_id) ->> tenant_key(reference_id))::bigint, 0)
+END;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION sum_of_counters;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
