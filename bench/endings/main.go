@@ -65,7 +65,7 @@ func run(ctx context.Context, args []string) (err error) {
 	f.BoolVar(&o.callsOnly, "calls-only", false, "leave the endings out; then before is any commit")
 	f.BoolVar(&o.loadOnly, "load-only", false, "make the two databases, keep them and end")
 	f.StringVar(&o.callgrind, "callgrind", "", "folder with the callgrind.out.PID of the processes of the server that DATABASE_URL names: count instructions of the calls, in databases that -load-only has made")
-	f.StringVar(&o.page, "write", "", "Markdown file to write the result to, between the marks calls and endings")
+	f.StringVar(&o.page, "write", "", "Markdown file to write the endings to, between <!-- begin endings --> and <!-- end endings -->")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -128,11 +128,6 @@ func run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	fmt.Print(head, measured)
-	if o.page != "" {
-		if err := report.Put(o.page, "calls", head+measured); err != nil {
-			return err
-		}
-	}
 	if o.callsOnly {
 		return nil
 	}
