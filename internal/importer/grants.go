@@ -141,7 +141,7 @@ func consent(o map[string]json.RawMessage) Item {
 	p := store.ImportConsentParams{
 		ID: store.NewConsentID(), UserID: g.user, ClientID: g.client, ReferenceID: g.tenant, Scopes: g.scopes, Resources: g.resources, GrantedAt: g.at,
 	}
-	return Item{ID: g.id(), Store: func(ctx context.Context, q *store.Queries) error {
+	return Item{ID: g.id(), Single: true, Store: func(ctx context.Context, q *store.Queries) error {
 		outcome, err := q.ImportConsent(ctx, p)
 		if err != nil {
 			return err
@@ -190,7 +190,7 @@ func refreshToken(o map[string]json.RawMessage, l Lifetimes) Item {
 		name = new(string(p.Tokens[0]))
 	}
 	p.ID = grantID(g, *name)
-	return Item{ID: g.id(), Store: func(ctx context.Context, q *store.Queries) error {
+	return Item{ID: g.id(), Single: true, Store: func(ctx context.Context, q *store.Queries) error {
 		outcome, err := q.ImportRefreshToken(ctx, p)
 		if db.Violates(err, store.ConstraintOAuthRefreshTokenTokenUIdx, store.ConstraintOAuthRefreshTokenPKey) {
 			return errPresent

@@ -45,6 +45,9 @@ type Item struct {
 	Store func(ctx context.Context, q *store.Queries) error
 	// Blind says that Store makes calls that answer one row, and looks at no answer: then they are sent together.
 	Blind bool
+	// Single says that Store begins with one call that writes, and then reads at most: the call is sent with others, and Store is called
+	// again with its answer.
+	Single bool
 	// Needs is what the record's foreign keys refer to, by kind and id, for a dry run.
 	Needs []string
 	// Key is the constraint that is violated if the record is there already.
