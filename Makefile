@@ -108,7 +108,7 @@ cells: ## set up two cells by docs/cells/setup.sh, and kill the primary of each
 	@command -v pg_autoctl >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y \
 		pgbouncer pg-auto-failover-cli $$(apt-cache search --names-only '^postgresql-[0-9]+-auto-failover$$' | cut -d ' ' -f 1 | tail -n 1); } || \
 		{ echo "cells: pg_auto_failover is needed: apt install pg-auto-failover-cli postgresql-15-auto-failover pgbouncer" >&2; exit 1; }
-	cd internal/storetests && go test ./cells -run '^TestTheScript' -count=1 -v $(TESTFLAGS)
+	cd internal/storetests && go test ./cells -run '^TestTheScript' -count=1 -v -back $(TESTFLAGS)
 .PHONY: replicas
 replicas: ## have a standby that lags answer introspections after revocations: make replicas LAG=5s REVOCATIONS=50
 	cd internal/storetests && go test ./replica -count=1 -v -timeout 60m -lag $(or $(LAG),1500ms) -revocations $(or $(REVOCATIONS),20) $(TESTFLAGS)
