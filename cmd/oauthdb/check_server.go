@@ -33,6 +33,13 @@ func checkServer(ctx context.Context, i *inspection) error {
 	default:
 		i.ok("PostgreSQL %s", version)
 	}
+	var made, now *string
+	if err := one(ctx, i, `SELECT d.datcollversion, pg_database_collation_actual_version(d.oid) FROM pg_database AS d WHERE d.datname = current_database()`, &made, &now); err != nil {
+		return err
+	}
+	if made != nil && now != nil && *made != *now {
+		i.fail("REINDEX DATABASE, then ALTER DATABASE … REFRESH COLLATION VERSION", "the database was made with version %s of its collation, and the system has %s: indexes on texts may miss rows that are there", *made, *now)
+	}
 	if encoding != "UTF8" {
 		i.fail("make a database with ENCODING 'UTF8' and move to it", "the encoding of the database is %s: names and addresses can't all be stored", encoding)
 	}
@@ -47,9 +54,12 @@ func checkSession(ctx context.Context, i *inspection) error {
 		return err
 	}
 	var readOnly, replica bool
-	var statement, lock string
-	if err := one(ctx, i, `SELECT current_setting('default_transaction_read_only')::boolean, current_setting('session_replication_role') = 'replica', current_setting('statement_timeout'), current_setting('lock_timeout')`, &readOnly, &replica, &statement, &lock); err != nil {
+	var isolation, statement, lock string
+	if err := one(ctx, i, `SELECT current_setting('default_transaction_read_only')::boolean, current_setting('session_replication_role') = 'replica', current_setting('default_transaction_isolation'), current_setting('statement_timeout'), current_setting('lock_timeout')`, &readOnly, &replica, &isolation, &statement, &lock); err != nil {
 		return err
+	}
+	if isolation != "read committed" {
+		i.fail("ALTER ROLE or ALTER DATABASE … RESET default_transaction_isolation", "transactions are %s by default: calls that meet fail with 40001 instead of answering", isolation)
 	}
 	if readOnly {
 		i.fail("ALTER ROLE or ALTER DATABASE … RESET default_transaction_read_only", "transactions are read only: every call that writes fails")
@@ -57,7 +67,7 @@ func checkSession(ctx context.Context, i *inspection) error {
 	if replica {
 		i.fail("ALTER ROLE or ALTER DATABASE … RESET session_replication_role", "session_replication_role is replica: triggers and foreign keys don't work")
 	}
-	if err == nil && !readOnly && !replica {
+	if err == nil && !readOnly && !replica && isolation == "read committed" {
 		i.ok("statement_timeout %s, lock_timeout %s, before what db.Open asks for", statement, lock)
 	}
 	return nil
@@ -203,6 +213,20 @@ func checkReplication(ctx context.Context, i *inspection) error {
 	if len(slots) > 0 {
 		i.warn("connect who uses it, or SELECT pg_drop_replication_slot(…)", "nobody reads the replication slot %s: the log that it keeps fills the disk", some(slots))
 	}
+	if standby {
+		return nil
+	}
+	lagging, err := texts(ctx, i, `
+		SELECT format('%s is behind by %s', coalesce(nullif(r.application_name, ''), r.client_addr::text, 'a standby'), pg_size_pretty(pg_wal_lsn_diff(pg_current_wal_lsn(), r.replay_lsn)))
+		FROM pg_stat_replication AS r
+		WHERE pg_wal_lsn_diff(pg_current_wal_lsn(), r.replay_lsn) > 256 * 1024 * 1024
+		ORDER BY 1`)
+	if err != nil {
+		return err
+	}
+	if len(lagging) > 0 {
+		i.warn("look at the standby's disk and its long queries", "%s: a failover to it takes as long as it needs to catch up", some(lagging))
+	}
 	return nil
 }
 
@@ -250,6 +274,27 @@ func checkConnections(ctx context.Context, i *inspection) error {
 		i.warn(advice, "%d of %d connections are in use", used, most)
 	default:
 		i.ok("%d of %d connections are in use", used, most)
+	}
+	return nil
+}
+
+// checkLogging looks at what PostgreSQL writes of a statement's parameters. There is no credential among them but as a digest or a ciphertext.
+func checkLogging(ctx context.Context, i *inspection) error {
+	var statements, duration string
+	var length int
+	if err := one(ctx, i, `SELECT current_setting('log_statement'), current_setting('log_min_duration_statement'), (SELECT s.setting::int FROM pg_settings AS s WHERE s.name = 'log_parameter_max_length')`, &statements, &duration, &length); err != nil {
+		return err
+	}
+	const advice = "set log_parameter_max_length = 0"
+	switch {
+	case length == 0:
+		i.ok("the server's log gets no parameters")
+	case statements == "all" || statements == "mod":
+		i.warn(advice, "log_statement is %s: the server's log gets names, addresses and digests", statements)
+	case duration == "0":
+		i.warn(advice, "log_min_duration_statement is 0: the server's log gets names, addresses and digests")
+	default:
+		i.ok("log_statement is %s", statements)
 	}
 	return nil
 }
