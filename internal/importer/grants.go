@@ -16,7 +16,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -141,9 +140,9 @@ func consent(o map[string]json.RawMessage) Item {
 	p := store.ImportConsentParams{
 		ID: store.NewConsentID(), UserID: g.user, ClientID: g.client, ReferenceID: g.tenant, Scopes: g.scopes, Resources: g.resources, GrantedAt: g.at,
 	}
-	return Item{ID: g.id(), Store: func(ctx context.Context, q *store.Queries) error {
+	return Item{ID: g.id(), Blind: true, Answer: outright, Store: func(ctx context.Context, q *store.Queries) error {
 		outcome, err := q.ImportConsent(ctx, p)
-		if err != nil {
+		if err != nil || outcome == "" { // sent with others
 			return err
 		}
 		return became(ctx, q, g, outcome)
@@ -190,12 +189,9 @@ func refreshToken(o map[string]json.RawMessage, l Lifetimes) Item {
 		name = new(string(p.Tokens[0]))
 	}
 	p.ID = grantID(g, *name)
-	return Item{ID: g.id(), Store: func(ctx context.Context, q *store.Queries) error {
+	return Item{ID: g.id(), Blind: true, Answer: outright, Store: func(ctx context.Context, q *store.Queries) error {
 		outcome, err := q.ImportRefreshToken(ctx, p)
-		if db.Violates(err, store.ConstraintOAuthRefreshTokenTokenUIdx, store.ConstraintOAuthRefreshTokenPKey) {
-			return errPresent
-		}
-		if err != nil {
+		if err != nil || outcome == "" { // sent with others
 			return err
 		}
 		return became(ctx, q, g, outcome)
@@ -211,13 +207,23 @@ func grantID(g granted, name string) store.AuthorizationID {
 	return store.AuthorizationID("azn_" + hex.EncodeToString(h.Sum(nil)[:16]))
 }
 
-// became says what an import of something granted has come to.
-func became(ctx context.Context, q *store.Queries, g granted, outcome store.Outcome) error {
+// outright says what an outcome means that needs no second look.
+func outright(outcome store.Outcome) error {
 	switch outcome {
 	case store.OutcomeIssued, store.OutcomeGranted:
 		return nil
 	case store.OutcomeRetried, store.OutcomeDecided:
 		return errPresent
+	}
+	return errNotSent
+}
+
+// became says what an import of something granted has come to.
+func became(ctx context.Context, q *store.Queries, g granted, outcome store.Outcome) error {
+	if err := outright(outcome); !errors.Is(err, errNotSent) {
+		return err
+	}
+	switch outcome {
 	case store.OutcomeUnknown:
 		return missing(ctx, q, g)
 	case store.OutcomeDisabled:

@@ -45,6 +45,9 @@ type Item struct {
 	Store func(ctx context.Context, q *store.Queries) error
 	// Blind says that Store makes calls that answer one row, and looks at no answer: then they are sent together.
 	Blind bool
+	// Answer says what the outcome means that the last call of a blind Store has answered; nil if it answers none. With errNotSent the record is
+	// written again by itself, and may say more.
+	Answer func(outcome store.Outcome) error
 	// Key is the constraint that is violated if the record is there already.
 	Key store.Constraint
 	// Otherwise, if it is there, writes the record after Store has violated a foreign key. Missing says what it means if it finds no row.
@@ -254,7 +257,8 @@ func judge(item Item, err error, g given) (Result, error) {
 			r.Outcome, r.Reasons = Changed, item.Notes
 		}
 		return r, nil
-	case item.Key != "" && db.Violates(err, item.Key), errors.Is(err, errPresent):
+	case item.Key != "" && db.Violates(err, item.Key), errors.Is(err, errPresent),
+		db.Violates(err, store.ConstraintOAuthRefreshTokenPKey, store.ConstraintOAuthRefreshTokenTokenUIdx):
 		r.Outcome = Present
 		return r, nil
 	case errors.As(err, &refused):

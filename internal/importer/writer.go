@@ -177,10 +177,14 @@ func (w *writer) together(ctx context.Context, items []Item, which []int) ([]err
 	}
 	err := p.Flush()
 	for i := 0; err == nil && i < len(sent); i++ {
-		errs[sent[i]], err = answers(p)
+		var outcome store.Outcome
+		outcome, errs[sent[i]], err = answers(p)
+		if answer := items[sent[i]].Answer; answer != nil && errs[sent[i]] == nil {
+			errs[sent[i]] = answer(outcome)
+		}
 		if err == nil && w.options.DryRun {
 			var failed error
-			if failed, err = answers(p); err == nil {
+			if _, failed, err = answers(p); err == nil {
 				err = failed
 			}
 		}
@@ -188,14 +192,18 @@ func (w *writer) together(ctx context.Context, items []Item, which []int) ([]err
 	return errs, errors.Join(err, p.Close())
 }
 
-// answers reads what the server says up to the next synchronization. The second error is the connection's.
-func answers(p *pgconn.Pipeline) (failed, broken error) {
+// answers reads what the server says up to the next synchronization. outcome is the first column of the last row. The second error is the
+// connection's.
+func answers(p *pgconn.Pipeline) (outcome store.Outcome, failed, broken error) {
 	for {
 		results, err := p.GetResults()
 		switch r := results.(type) {
 		case *pgconn.PipelineSync:
-			return failed, nil
+			return outcome, failed, nil
 		case *pgconn.ResultReader:
+			for r.NextRow() {
+				outcome = store.Outcome(r.Values()[0])
+			}
 			var tag pgconn.CommandTag
 			if tag, err = r.Close(); err == nil && tag.RowsAffected() == 0 && (tag.Select() || tag.Insert() || tag.Update()) {
 				err = pgx.ErrNoRows
@@ -203,9 +211,9 @@ func answers(p *pgconn.Pipeline) (failed, broken error) {
 		}
 		switch {
 		case err == nil && results == nil:
-			return failed, errors.New("the server has answered less than it was asked")
+			return "", failed, errors.New("the server has answered less than it was asked")
 		case err != nil && !errors.As(err, new(*pgconn.PgError)) && !errors.Is(err, pgx.ErrNoRows):
-			return failed, err
+			return "", failed, err
 		case err != nil && failed == nil:
 			failed = err
 		}
