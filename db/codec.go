@@ -2,11 +2,14 @@ package db
 
 import (
 	"database/sql"
+	"encoding/json"
 	"reflect"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/oauthdb/oauthdb/token"
 )
 
 // RegisterTypes makes a connection remember how it scans the columns of package store. m is the connection's type map. [Open]
@@ -20,7 +23,7 @@ func RegisterTypes(m *pgtype.Map) { m.RegisterTypes(remembering) }
 
 var remembering = func() (types []*pgtype.Type) {
 	stock := pgtype.NewMap()
-	for _, oid := range []uint32{pgtype.TextOID, pgtype.TextArrayOID, pgtype.TimestamptzOID, pgtype.BoolOID} {
+	for _, oid := range []uint32{pgtype.TextOID, pgtype.TextArrayOID, pgtype.TimestamptzOID, pgtype.BoolOID, pgtype.JSONBOID} {
 		t, _ := stock.TypeForOID(oid)
 		types = append(types, &pgtype.Type{Name: t.Name, OID: oid, Codec: &rememberingCodec{Codec: t.Codec}})
 	}
@@ -53,7 +56,7 @@ func (c *rememberingCodec) PlanScan(m *pgtype.Map, oid uint32, format int16, tar
 }
 
 // canRemember reports whether the plan for a target depends on nothing but its type, and scans without writing to anything that
-// connections share: strings, booleans, instants and []string, and pointers to them.
+// connections share: strings, booleans, instants, []string and JSON, and pointers to them.
 func canRemember(typ reflect.Type) bool {
 	for ; typ != nil && typ.Kind() == reflect.Pointer; typ = typ.Elem() {
 		if typ.Implements(reflect.TypeFor[sql.Scanner]()) && !typ.Implements(reflect.TypeFor[pgtype.TextScanner]()) {
@@ -63,7 +66,7 @@ func canRemember(typ reflect.Type) bool {
 	switch typ {
 	case nil:
 		return false
-	case reflect.TypeFor[time.Time](), reflect.TypeFor[[]string]():
+	case reflect.TypeFor[time.Time](), reflect.TypeFor[[]string](), reflect.TypeFor[json.RawMessage](), reflect.TypeFor[token.Confirmation]():
 		return true
 	}
 	return typ.Kind() == reflect.String || typ.Kind() == reflect.Bool

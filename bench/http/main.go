@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/oauthdb/oauthdb/bench/report"
 )
 
 func main() {
@@ -57,7 +59,7 @@ func main() {
 	if err == nil {
 		fmt.Println(results.markdown())
 		if *write {
-			err = results.write(*page)
+			err = report.Put(*page, "http", results.markdown())
 		}
 	}
 	if err != nil && !errors.Is(err, context.Canceled) {

@@ -62,26 +62,3 @@ func TestTheServersThatNeedNoBuilding(t *testing.T) {
 		}
 	}
 }
-
-func TestTheTablesGoIntoTheirPlace(t *testing.T) {
-	page := t.TempDir() + "/page.md"
-	k := cell{"net/http", redeem, 1}
-	r := &results{options: options{servers: []string{"net/http"}, works: []string{redeem}, workers: []int{1}}, cells: map[cell][]figures{k: {
-		{rate: 1, p50: 3 * time.Millisecond}, {rate: 30, p50: 40 * time.Millisecond}, {rate: 2, p50: time.Microsecond},
-	}}}
-	if err := os.WriteFile(page, []byte("# Title\n\n"+beginMark+"old\n"+endMark+"\n\nafter\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		if err := r.write(page); err != nil {
-			t.Fatal(err)
-		}
-	}
-	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := string(text); strings.Contains(got, "old") || strings.Count(got, "| net/http | 2 | 3.00 ms |") != 1 || !strings.HasSuffix(got, endMark+"\n\nafter\n") {
-		t.Errorf("the page is\n%s", got)
-	}
-}

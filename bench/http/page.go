@@ -1,9 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -126,23 +124,4 @@ func (r *results) ratios() string {
 		}
 	}
 	return b.String()
-}
-
-const (
-	beginMark = "<!-- begin http -->\n"
-	endMark   = "<!-- end http -->"
-)
-
-// write puts the tables into the page.
-func (r *results) write(page string) error {
-	text, err := os.ReadFile(page)
-	if err != nil {
-		return err
-	}
-	head, rest, found := strings.Cut(string(text), beginMark)
-	_, foot, ended := strings.Cut(rest, endMark)
-	if !found || !ended {
-		return errors.New(page + " has no place for the tables")
-	}
-	return os.WriteFile(page, []byte(head+beginMark+"\n"+r.markdown()+"\n"+endMark+foot), 0o644)
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -65,23 +64,6 @@ func (p *process) end() {
 		_ = p.cmd.Process.Kill()
 		<-done
 	}
-}
-
-// cpu is what a process has used so far, from /proc.
-func cpu(pid int) (time.Duration, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	_, fields, found := strings.Cut(string(stat), ") ") // after the name, which may contain anything
-	var user, system int64
-	if f := strings.Fields(fields); !found || len(f) < 13 {
-		return 0, errors.New("/proc has another form")
-	} else if _, err := fmt.Sscan(f[11]+" "+f[12], &user, &system); err != nil {
-		return 0, err
-	}
-	const tick = 10 * time.Millisecond // USER_HZ
-	return time.Duration(user+system) * tick, nil
 }
 
 // tail keeps the end of what a process says.

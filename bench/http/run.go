@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/oauthdb/oauthdb/bench/cpu"
 	"github.com/oauthdb/oauthdb/internal/devdb"
 )
 
@@ -235,26 +236,6 @@ func begin(ctx context.Context, name, database, hydraProgram string) (c *contest
 	return c, nil
 }
 
-// backends are the server processes of PostgreSQL that serve the contestant, and what they have used so far.
-func (c *contestant) backends(ctx context.Context) (map[int]time.Duration, error) {
-	rows, err := c.look.Query(ctx, `
-		SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name <> 'bench'`)
-	if err != nil {
-		return nil, err
-	}
-	pids, err := pgx.CollectRows(rows, pgx.RowTo[int])
-	if err != nil {
-		return nil, err
-	}
-	used := map[int]time.Duration{}
-	for _, pid := range pids {
-		if t, err := cpu(pid); err == nil { // one that has just ended
-			used[pid] = t
-		}
-	}
-	return used, nil
-}
-
 // countStatements counts how many a request takes of the database, BEGIN and COMMIT among them.
 func (r *results) countStatements(ctx context.Context, c *contestant, work string) error {
 	const requests = 20
@@ -313,14 +294,15 @@ func (r *results) measure(ctx context.Context, c *contestant, work string, worke
 			return err
 		}
 	}
-	serverBefore, err := cpu(c.process.cmd.Process.Pid)
+	backends, err := cpu.Backends(ctx, c.look)
 	if err != nil {
 		return err
 	}
-	backendsBefore, err := c.backends(ctx)
+	serverBefore, err := cpu.Of(c.process.cmd.Process.Pid)
 	if err != nil {
 		return err
 	}
+	backendsBefore := cpu.OfAll(backends)
 	m, err := drive(ctx, do, workers, duration)
 	if err != nil {
 		return err
@@ -328,20 +310,15 @@ func (r *results) measure(ctx context.Context, c *contestant, work string, worke
 	if len(m.latencies) == 0 {
 		return errors.New("no request was answered in time")
 	}
-	backendsAfter, err := c.backends(ctx)
-	if err != nil {
-		return err
-	}
-	serverAfter, err := cpu(c.process.cmd.Process.Pid)
+	backendsAfter := cpu.OfAll(backends)
+	serverAfter, err := cpu.Of(c.process.cmd.Process.Pid)
 	if err != nil {
 		return err
 	}
 	n := time.Duration(len(m.latencies))
 	f := figures{
 		rate: m.rate(), p50: m.quantile(0.5), p99: m.quantile(0.99), serverCPU: (serverAfter - serverBefore) / n,
-	}
-	for pid, used := range backendsAfter {
-		f.backendCPU += (used - backendsBefore[pid]) / n
+		backendCPU: (backendsAfter - backendsBefore) / n,
 	}
 	k := cell{c.name, work, workers}
 	r.cells[k] = append(r.cells[k], f)

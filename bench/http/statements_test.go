@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oauthdb/oauthdb/bench/cpu"
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/internal/devdb"
 	"github.com/oauthdb/oauthdb/store"
@@ -93,14 +94,14 @@ func BenchmarkStatements(b *testing.B) {
 			for i := range 20 { // to be planned, generically at last
 				must(b, s.run(i))
 			}
-			before, err := cpu(pid)
+			before, err := cpu.Of(pid)
 			must(b, err)
 			n := 0
 			for b.Loop() {
 				must(b, s.run(n))
 				n++
 			}
-			after, err := cpu(pid)
+			after, err := cpu.Of(pid)
 			must(b, err)
 			b.ReportMetric(float64((after-before).Microseconds())/float64(n), "database-µs/op")
 		})

@@ -34,17 +34,12 @@ func (goOAuth2) Race(w Work) string {
 		return "one code is redeemed several times, and each time for live tokens"
 	case Rotate:
 		return "one refresh token gets several successors, all of them live, and without a family that could be ended"
-	case Revoke:
-		return "what a refresh in this moment issues outlives it"
 	default:
 		return ""
 	}
 }
 
-var goOAuth2Works = []Work{IntrospectHit, IntrospectMiss, Redeem, Rotate, Revoke}
-
-// Supports is false where the library knows no such thing. A retry is refused: its row is gone.
-func (goOAuth2) Supports(w Work) bool { return slices.Contains(goOAuth2Works, w) }
+func (goOAuth2) Supports(w Work) bool { return slices.Contains(peerWorks, w) }
 
 func (goOAuth2) Open(ctx context.Context, url string, conns int) (Session, error) {
 	pool, err := openPgx(ctx, url, conns)
@@ -89,8 +84,6 @@ func (s *goOAuth2Session) Do(ctx context.Context, w Work, c *Case) error {
 		err = s.redeem(ctx, c)
 	case Rotate:
 		err = s.rotate(ctx, c)
-	case Revoke:
-		err = s.revoke(ctx, c)
 	default:
 		err = ErrUnsupported
 	}
@@ -150,20 +143,6 @@ func issued(t oauth2.TokenInfo, c *Case) error {
 		return errors.New("other tokens than those of the case were issued")
 	}
 	return nil
-}
-
-// revoke is RFC 7009 with what the manager has: it removes a token whoever asks, so the client is compared before.
-func (s *goOAuth2Session) revoke(ctx context.Context, c *Case) error {
-	t, err := s.manager.LoadRefreshToken(ctx, string(c.Presented))
-	switch {
-	case errors.Is(err, oauth2errors.ErrInvalidRefreshToken):
-		return errUnknown
-	case err != nil:
-		return err
-	case t.GetClientID() != string(c.ClientID):
-		return errMismatched
-	}
-	return s.manager.RemoveRefreshToken(ctx, string(c.Presented))
 }
 
 type caseKey struct{}

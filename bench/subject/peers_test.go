@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/oauthdb/oauthdb/bench/dataset"
 	"github.com/oauthdb/oauthdb/bench/subject"
@@ -210,26 +208,6 @@ func TestPeersDoTheWork(t *testing.T) {
 			w.refuses(subject.Rotate, w.refresh(f, 1, 2))
 		}
 		w.do(subject.Rotate, w.refresh(f+1, 0, 1))
-
-		f = w.planted(2, dataset.WithRefresh)
-		other = w.refresh(f, 0, 0)
-		other.ClientID = dataset.Client(7)
-		w.refuses(subject.Revoke, other)
-		w.do(subject.IntrospectHit, w.introspect(f, 0))
-		w.do(subject.Revoke, w.refresh(f, 0, 0))
-		w.refuses(subject.IntrospectHit, w.introspect(f, 0))
-		w.refuses(subject.Rotate, w.refresh(f, 0, 1))
-		w.refuses(subject.Revoke, w.refresh(f, 0, 0))
-		w.do(subject.IntrospectHit, w.introspect(f+1, 0))
-
-		if w.Supports(subject.EndSession) {
-			f = w.planted(2, dataset.OwnedSession)
-			w.do(subject.EndSession, w.of(f, 0))
-			w.revokedFor(f, "session_ended")
-			w.refuses(subject.IntrospectHit, w.introspect(f, 0))
-			w.refuses(subject.EndSession, w.of(f, 0))
-			w.do(subject.IntrospectHit, w.introspect(f+1, 0))
-		}
 	})
 }
 
@@ -282,39 +260,6 @@ var races = map[string]struct {
 		f := w.planted(1, dataset.WithRefresh)
 		won, live := w.live(f, race(conns, func(i int64) error { return w.session.Do(w.Context(), subject.Rotate, w.refresh(f, 0, i+1)) }))
 		return won == 1 && live == 0
-	}},
-	"what a refresh issues outlives a revocation": {subject.Revoke, []string{"go-oauth2"}, func(w *world, _ int) bool {
-		f := w.planted(1, dataset.WithRefresh)
-		errs := race(conns, func(i int64) error {
-			if i%2 == 0 {
-				return w.session.Do(w.Context(), subject.Rotate, w.refresh(f, 0, i+1))
-			}
-			return w.session.Do(w.Context(), subject.Revoke, w.refresh(f, 0, 0))
-		})
-		revoked := false
-		for i := 1; i < conns; i += 2 {
-			revoked = revoked || errs[i] == nil
-			errs[i] = errors.New("issued nothing")
-		}
-		_, live := w.live(f, errs)
-		return revoked && live > 0
-	}},
-	"a refresh and the end of its session deadlock": {subject.EndSession, []string{"tx-lock"}, func(w *world, _ int) bool {
-		f := w.planted(3, dataset.OwnedSession)
-		for _, table := range []string{"oauth_authorization", "oauth_refresh_token", "oauth_access_token"} {
-			_, err := w.look.Exec(w.Context(), "UPDATE "+table+" SET session_id = $1 WHERE session_id = ANY ($2)", dataset.Session(f),
-				[]string{string(dataset.Session(f + 1)), string(dataset.Session(f + 2))})
-			w.ok(err)
-		}
-		errs := race(4, func(i int64) error {
-			if i == 3 {
-				time.Sleep(time.Millisecond)
-				return w.session.Do(w.Context(), subject.EndSession, w.of(f, 0))
-			}
-			return w.session.Do(w.Context(), subject.Rotate, w.refresh(f+i, 0, 1))
-		})
-		var refused *pgconn.PgError
-		return errors.As(errors.Join(errs...), &refused) && refused.Code == "40P01"
 	}},
 }
 

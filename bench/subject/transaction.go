@@ -23,11 +23,7 @@ var (
 	errMismatched = errors.New("presented by another client, or with another redirect_uri or challenge")
 	errSpent      = errors.New("presented before: the family is revoked")
 	errLive       = errors.New("live, and should not be")
-
-	errNothingEnded = errors.New("nothing was granted in the session that ends with it")
 )
-
-const offlineAccess = "offline_access" // the scope of a grant that outlives its session
 
 // NewTransaction is the usual way with pgx, by a team that knows about races: in one transaction, read what is decided upon FOR UPDATE,
 // decide in Go, and write, on the tables of this project.
@@ -42,18 +38,16 @@ func (transaction) Describe() string {
 }
 
 func (transaction) Race(w Work) string {
-	switch w {
-	case Rotate:
+	if w == Rotate {
 		return "of requests with one token, the first gets the next one, and the others end the grant: to a server that knows no retries, a repeated request is theft"
-	case EndSession:
-		return "it and a refresh in the session may deadlock, and one of them fails: it locks the session before the tokens, and a refresh after them"
-	default:
-		return ""
 	}
+	return ""
 }
 
-// Supports is false for look-ups of one row, which everybody does alike. To a server that reads the token, decides and writes, a retry is a reuse.
-func (transaction) Supports(w Work) bool { return w != Retry && w != Consent && w != Client }
+// peerWorks are those that the peers are compared at. To a server that reads the token, decides and writes, a retry is a reuse.
+var peerWorks = []Work{IntrospectHit, IntrospectMiss, Redeem, Rotate}
+
+func (transaction) Supports(w Work) bool { return slices.Contains(peerWorks, w) }
 
 func (transaction) Open(ctx context.Context, url string, conns int) (Session, error) {
 	pool, err := openPgx(ctx, url, conns)
@@ -78,10 +72,6 @@ func (s *transactionSession) Do(ctx context.Context, w Work, c *Case) error {
 		err = s.redeem(ctx, c)
 	case Rotate:
 		err = s.rotate(ctx, c)
-	case Revoke:
-		err = s.revoke(ctx, c)
-	case EndSession:
-		err = s.endSession(ctx, c)
 	default:
 		err = ErrUnsupported
 	}
@@ -352,79 +342,4 @@ func (s *transactionSession) rotate(ctx context.Context, c *Case) error {
 		return err
 	}
 	return refused
-}
-
-func (s *transactionSession) revoke(ctx context.Context, c *Case) error {
-	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		var client store.ClientID
-		var authorization store.AuthorizationID
-		err := tx.QueryRow(ctx, `SELECT client_id, authorization_id FROM oauth_refresh_token WHERE token = $1 FOR UPDATE`, c.Presented).
-			Scan(&client, &authorization)
-		switch {
-		case err != nil:
-			return found(err)
-		case client != c.ClientID:
-			return errMismatched
-		}
-		tag, err := tx.Exec(ctx, `
-			UPDATE oauth_authorization
-			SET revoked_at = $2, revoked_reason = $3, updated_at = $2
-			WHERE id = $1 AND revoked_at IS NULL`, authorization, time.Now(), store.RevocationReasonTokenRevoked)
-		switch {
-		case err != nil:
-			return err
-		case tag.RowsAffected() == 0:
-			return errRevoked
-		}
-		return nil
-	})
-}
-
-func (s *transactionSession) endSession(ctx context.Context, c *Case) error {
-	var notify []store.ClientID // for back-channel logout
-	var doomed []store.AuthorizationID
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		// waits for what is being granted in the session, so that the next statement sees it
-		var user store.UserID
-		if err := tx.QueryRow(ctx, `SELECT user_id FROM session WHERE id = $1 FOR UPDATE`, c.SessionID).Scan(&user); err != nil {
-			return found(err)
-		}
-		rows, err := tx.Query(ctx, `
-			SELECT id, client_id, coalesce(granted_scopes, scopes), revoked_at
-			FROM oauth_authorization
-			WHERE session_id = $1 FOR UPDATE`, c.SessionID)
-		if err != nil {
-			return err
-		}
-		var id store.AuthorizationID
-		var client store.ClientID
-		var scopes []string
-		var revoked *time.Time
-		if _, err := pgx.ForEachRow(rows, []any{&id, &client, &scopes, &revoked}, func() error {
-			notify = append(notify, client)
-			if revoked == nil && !slices.Contains(scopes, offlineAccess) {
-				doomed = append(doomed, id)
-			}
-			return nil
-		}); err != nil {
-			return err
-		}
-		if len(doomed) > 0 {
-			if _, err := tx.Exec(ctx, `
-				UPDATE oauth_authorization
-				SET revoked_at = $2, revoked_reason = $3, updated_at = $2
-				WHERE id = ANY ($1)`, doomed, time.Now(), store.RevocationReasonSessionEnded); err != nil {
-				return err
-			}
-		}
-		tag, err := tx.Exec(ctx, `DELETE FROM session WHERE id = $1`, c.SessionID)
-		if err == nil && tag.RowsAffected() == 0 {
-			return errUnknown
-		}
-		return err
-	})
-	if err == nil && (len(notify) == 0 || len(doomed) == 0) {
-		return errNothingEnded
-	}
-	return err
 }

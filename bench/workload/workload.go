@@ -109,9 +109,8 @@ func (l Load) Verify(ctx context.Context, conn *pgx.Conn, done int64) error {
 		query, before = "oauth_authorization AS a JOIN oauth_access_token AS t ON t.authorization_id = a.id WHERE a.revoked_at IS NULL", 2*count
 	case subject.Revoke:
 		query = "oauth_authorization AS a WHERE a.revoked_at IS NOT NULL"
-	case subject.EndSession: // store marks the session, the others revoke what was granted in it and delete it
-		query = `oauth_authorization AS a LEFT JOIN session AS s ON s.id = a.session_id
-			WHERE (s.ended_at IS NOT NULL OR (s.id IS NULL AND a.revoked_at IS NOT NULL))`
+	case subject.EndSession:
+		query = "oauth_authorization AS a JOIN session AS s ON s.id = a.session_id WHERE s.ended_at IS NOT NULL"
 	default:
 		return nil
 	}

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/oauthdb/oauthdb/internal/plan"
 )
 
 // goSource is what the package store declares.
@@ -50,7 +52,6 @@ func readGo(dir string) (*goSource, error) {
 					s.methods[d.Name.Name] = method{
 						signature: d.Name.Name + strings.TrimPrefix(source(fset, d.Type), "func"),
 						params:    fields(fset, d.Type.Params)[1:],
-						passed:    selected(d.Body, "arg"),
 						result:    strings.TrimPrefix(source(fset, d.Type.Results.List[0].Type), "[]"),
 					}
 				}
@@ -65,6 +66,16 @@ func readGo(dir string) (*goSource, error) {
 			}
 		}
 	}
+	queries, err := plan.Queries(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, q := range queries {
+		if m, ok := s.methods[q.Name]; ok {
+			m.passed = q.Args
+			s.methods[q.Name] = m
+		}
+	}
 	return s, nil
 }
 
@@ -76,20 +87,6 @@ func fields(fset *token.FileSet, list *ast.FieldList) []field {
 		}
 	}
 	return found
-}
-
-// selected are the fields of a variable that a function names, in order.
-func selected(body *ast.BlockStmt, variable string) []string {
-	var names []string
-	ast.Inspect(body, func(n ast.Node) bool {
-		if e, ok := n.(*ast.SelectorExpr); ok {
-			if x, ok := e.X.(*ast.Ident); ok && x.Name == variable {
-				names = append(names, e.Sel.Name)
-			}
-		}
-		return true
-	})
-	return names
 }
 
 func source(fset *token.FileSet, n ast.Node) string {
