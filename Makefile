@@ -75,12 +75,18 @@ mcp: ## let an MCP client by its official SDK call a tool; make mcp NEWEST=1 tak
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "mcp: node and npm are needed" >&2; exit 1; }
 	$(if $(NEWEST),npm update --prefix examples/mcpserver/testdata/client)
 	cd examples/mcpserver && go test . -count=1 -v $(TESTFLAGS)
+.PHONY: upgrade
+upgrade: ## migrate what older releases have written, and measure it: make upgrade SIZE=1000000; WRITE=1 keeps this release's rows
+	cd internal/storetests && go test ./upgrade -count=1 -v -timeout 60m -size $(or $(SIZE),100000) $(if $(WRITE),-write -docs) $(TESTFLAGS)
 plans: ## explain and measure every query on a million rows, which takes some minutes
 	cd internal/plan && go test -run '^TestPlans$$' -count=1 -timeout 60m -size 1000000
 bench: ## compare with other ways to do the same and write docs/performance.md, in about 25 minutes
 	go run -C bench . -write
 sizing: ## measure how much the calls write and how large the tables become, and write docs/sizing.md, in 10 minutes
 	go run -C bench ./sizing -write ../docs/sizing.md $(SIZINGFLAGS)
+.PHONY: bench-steady
+bench-steady: ## see whether tables stay as large as they are under steady work, in docs/sizing.md and a plot: make bench-steady LASTS=1h
+	go run -C bench ./sizing -calls 0 -lasts 0 -steady $(or $(LASTS),1h) -rate 20 -plot ../docs/performance/steady.svg -write ../docs/sizing.md
 bench-quick: ## measure the main calls on little data, for benchstat, in two minutes
 	cd bench && go test -run '^$$' -bench . -benchtime 1000x -count $(or $(COUNT),3) -timeout 30m .
 bench-compare: ## say whether a change is faster, by benchstat: make bench-compare BASE=HEAD~3
@@ -95,7 +101,7 @@ failover: ## kill a primary in the middle of grants, promote its standby, and ju
 .PHONY: cells
 cells: ## set up two cells by docs/cells/setup.sh, and kill the primary of each
 	@command -v pg_autoctl >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y \
-		pgbouncer pg-auto-failover-cli $$(apt-cache search --names-only '^postgresql-[0-9]+-auto-failover$$' | cut -d ' ' -f 1); } || \
+		pgbouncer pg-auto-failover-cli $$(apt-cache search --names-only '^postgresql-[0-9]+-auto-failover$$' | cut -d ' ' -f 1 | tail -n 1); } || \
 		{ echo "cells: pg_auto_failover is needed: apt install pg-auto-failover-cli postgresql-15-auto-failover pgbouncer" >&2; exit 1; }
 	cd internal/storetests && go test ./cells -run '^TestTheScript' -count=1 -v $(TESTFLAGS)
 .PHONY: replicas

@@ -22,8 +22,8 @@ import (
 const introspecting = 4
 
 // collect measures one pass of so many collectors, on data of its own.
-func (d *driver) collect(ctx context.Context, collectors int, batch int32) (err error) {
-	d.logf("%s: %s in batches of %d beside %.0f introspections a second", d.left(), plural(collectors, "collector"), batch, d.Rate)
+func (d *driver) collect(ctx context.Context, collectors int, pace report.Pace) (err error) {
+	d.logf("%s: %s at %v beside %.0f introspections a second", d.left(), plural(collectors, "collector"), pace, d.Rate)
 	size := d.middle()
 	name := d.clone(size, "collector")
 	data, err := d.server.Clone(ctx, d.kept[size], name)
@@ -34,19 +34,19 @@ func (d *driver) collect(ctx context.Context, collectors int, batch int32) (err 
 	if err := d.server.Warm(ctx, data); err != nil {
 		return err
 	}
-	c, err := collectBeside(ctx, d.server, data, d.Options, collectors, batch)
+	c, err := collectBeside(ctx, d.server, data, d.Options, collectors, pace)
 	if err != nil {
 		return err
 	}
 	d.results.Collector = append(d.results.Collector, c)
-	fmt.Fprintf(d.out, "collectors: %d, batches of %d, %d rows, %.0f/s; introspection p50 %v -> %v, p99 %v -> %v (x %.2f), p99.9 %v -> %v\n",
-		c.Collectors, c.BatchSize, c.Rows, c.PerSecond(), c.Quiet.P50, c.Busy.P50, c.Quiet.P99, c.Busy.P99, c.Slowdown(), c.Quiet.P999, c.Busy.P999)
+	fmt.Fprintf(d.out, "collectors: %d at %v, %d rows, %.0f/s; introspection p50 %v -> %v, p99 %v -> %v (x %.2f), p99.9 %v -> %v\n",
+		c.Collectors, c.Pace, c.Rows, c.PerSecond(), c.Quiet.P50, c.Busy.P50, c.Quiet.P99, c.Busy.P99, c.Slowdown(), c.Quiet.P999, c.Busy.P999)
 	return nil
 }
 
 // collectBeside introspects at a fixed rate, first by itself, and then for as long as it takes the collectors to make a pass.
-func collectBeside(ctx context.Context, server *dataset.Server, data dataset.Data, o Options, collectors int, batch int32) (report.Collector, error) {
-	c := report.Collector{Size: data.AccessTokens, Collectors: collectors, BatchSize: batch, Rate: o.Rate}
+func collectBeside(ctx context.Context, server *dataset.Server, data dataset.Data, o Options, collectors int, pace report.Pace) (report.Collector, error) {
+	c := report.Collector{Size: data.AccessTokens, Collectors: collectors, Pace: pace, Rate: o.Rate}
 	session, err := subject.NewStore().Open(ctx, server.URL(data.Database), introspecting)
 	if err != nil {
 		return c, err
@@ -87,7 +87,7 @@ func collectBeside(ctx context.Context, server *dataset.Server, data dataset.Dat
 		all, actx := errgroup.WithContext(gctx)
 		for range collectors {
 			all.Go(func() error {
-				done, err := db.NewCollector(store.New(pool), db.CollectorOptions{BatchSize: batch}).Collect(actx)
+				done, err := db.NewCollector(store.New(pool), db.CollectorOptions{BatchSize: pace.BatchSize, Share: pace.Share}).Collect(actx)
 				mu.Lock()
 				defer mu.Unlock()
 				c.Rows += done.Total()

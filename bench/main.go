@@ -52,8 +52,8 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		Delays:     []time.Duration{0, 500 * time.Microsecond, 2 * time.Millisecond},
 		Rate:       1000,
 		Quiet:      6 * time.Second,
-		Collectors: []int{1, 2},
-		Batches:    []int32{db.DefaultBatchSize, 100},
+		Collectors: []int{1},
+		Paces:      []report.Pace{{BatchSize: 1000, Share: 1}, {BatchSize: 100, Share: 1}, {BatchSize: 100, Share: 0.75}, {BatchSize: 100, Share: 0.5}, {BatchSize: 100, Share: 0.25}, {BatchSize: 30, Share: 0.5}},
 	}}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
@@ -93,11 +93,26 @@ Results are printed group by group; with -write they become docs/performance.md.
 		}
 		return d, err
 	})
-	f.IntVar(&s.Rounds, "rounds", 5, "measurements of each cell; those that nothing is compared by have three at most")
-	f.IntVar(&s.TargetRounds, "target-rounds", 9, "measurements of introspect-hit and rotate at 16 connections and the middle size")
+	f.IntVar(&s.Rounds, "rounds", 4, "measurements of each cell; those that nothing is compared by have three at most")
+	f.IntVar(&s.TargetRounds, "target-rounds", 7, "measurements of introspect-hit and rotate at 16 connections and the middle size")
 	f.DurationVar(&s.Duration, "duration", 700*time.Millisecond, "how long a measurement of store takes; others do as many operations, or as many as they can in that time")
 	f.BoolVar(&s.Settings, "settings", true, "measure the settings of package db, too")
 	f.Int64Var(&s.CostOps, "cost-ops", 200, "operations over which to count statements, round trips, WAL and buffers; 0 counts none")
+	list(f, "collectors", "numbers of collectors at work at once", &s.Collectors, func(v string) (int, error) {
+		n, err := strconv.Atoi(v)
+		if err == nil && (n < 1 || n > 16) {
+			err = errors.New("from 1 to 16")
+		}
+		return n, err
+	})
+	list(f, "paces", "how hard a collector works: rows in a batch @ part of the time", &s.Paces, func(v string) (report.Pace, error) {
+		var p report.Pace
+		_, err := fmt.Sscanf(v, "%d@%g", &p.BatchSize, &p.Share)
+		if err == nil && (p.BatchSize < 1 || p.BatchSize > db.MaxBatchSize || !(p.Share > 0 && p.Share <= 1)) {
+			err = fmt.Errorf("from 1 to %d rows, and a part above 0 and at most 1", db.MaxBatchSize)
+		}
+		return p, err
+	})
 	f.IntVar(&s.CollectorRounds, "collector-rounds", 2, "measurements of the collector, each on a fresh copy of the data; 0 leaves it out")
 	f.StringVar(&s.results, "results", "", "file for the results as JSON (with -write and -only-report performance/results.json in the folder of -docs, else none)")
 	f.StringVar(&s.docs, "docs", filepath.Join("..", "docs"), "folder of performance.md and performance/")

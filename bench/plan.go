@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/oauthdb/oauthdb/bench/report"
 	"github.com/oauthdb/oauthdb/bench/subject"
 )
 
@@ -25,7 +26,7 @@ type Options struct {
 	Quiet           time.Duration
 	Rate            float64 // introspections per second beside the collector
 	Collectors      []int
-	Batches         []int32 // sizes of the collectors' batches
+	Paces           []report.Pace
 
 	Label string // in the names of databases that are made for the run
 	Hasty bool   // for tests: commits do not wait for the disk there, nor is it vacuumed within a work

@@ -69,7 +69,7 @@ func TestPlanHasWhatAimsNeed(t *testing.T) {
 	const million, late = 1_000_000, 500 * time.Microsecond
 	for _, conns := range []int{1, 16} {
 		for _, name := range []string{"store", "store, no row", "tx-lock"} {
-			if all[cell{subject.Rotate, name, million, conns, 0}] < 5 || all[cell{subject.Rotate, name, million, conns, late}] < 3 {
+			if all[cell{subject.Rotate, name, million, conns, 0}] < 4 || all[cell{subject.Rotate, name, million, conns, late}] < 3 {
 				t.Errorf("rotate of %s with %d connections is measured too rarely", name, conns)
 			}
 		}
@@ -80,7 +80,7 @@ func TestPlanHasWhatAimsNeed(t *testing.T) {
 	}
 	for _, w := range subject.Works {
 		for _, size := range []int64{10_000, million, 10_000_000} {
-			if n := all[cell{w, "store", size, 1, 0}]; n < 5 {
+			if n := all[cell{w, "store", size, 1, 0}]; n < 4 {
 				t.Errorf("%s at %d access tokens is measured %d times", w, size, n)
 			}
 		}
@@ -90,7 +90,7 @@ func TestPlanHasWhatAimsNeed(t *testing.T) {
 			}
 		}
 	}
-	if t.Logf("%d cells, %d rounds", len(all), n); n > 600 {
+	if t.Logf("%d cells, %d rounds", len(all), n); n > 480 {
 		t.Errorf("%d rounds, of which each takes two seconds: that isn't done in 25 minutes", n)
 	}
 }

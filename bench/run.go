@@ -59,7 +59,7 @@ func (d *driver) measure(ctx context.Context) (err error) {
 	}
 	stages := d.plan()
 	d.total = work(stages)
-	collecting := float64(d.CollectorRounds*len(d.Collectors)*len(d.Batches)) * (d.Quiet.Seconds() + 20)
+	collecting := float64(d.CollectorRounds*len(d.Collectors)*len(d.Paces)) * (d.Quiet.Seconds() + 20)
 	d.total += collecting
 	d.began = time.Now()
 	for _, s := range stages {
@@ -69,11 +69,11 @@ func (d *driver) measure(ctx context.Context) (err error) {
 	}
 	for round := range d.CollectorRounds {
 		for _, n := range turn(d.Collectors, round) {
-			for _, batch := range turn(d.Batches, round) {
-				if err := d.collect(ctx, n, batch); err != nil {
+			for _, pace := range turn(d.Paces, round) {
+				if err := d.collect(ctx, n, pace); err != nil {
 					return fmt.Errorf("measure %d collectors: %w", n, err)
 				}
-				d.done += collecting / float64(d.CollectorRounds*len(d.Collectors)*len(d.Batches))
+				d.done += collecting / float64(d.CollectorRounds*len(d.Collectors)*len(d.Paces))
 			}
 		}
 	}

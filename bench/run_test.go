@@ -22,7 +22,7 @@ func small() Options {
 	return Options{
 		Sizes: []int64{2000}, Conns: []int{2}, Works: subject.Works, Subjects: subjectNames(),
 		Delays: []time.Duration{0, 200 * time.Microsecond}, Rounds: 1, TargetRounds: 2, Settings: true, Duration: 15 * time.Millisecond,
-		CostOps: 20, CollectorRounds: 1, Quiet: 200 * time.Millisecond, Rate: 500, Collectors: []int{1, 2}, Batches: []int32{1000}, Label: "test", Hasty: true,
+		CostOps: 20, CollectorRounds: 1, Quiet: 200 * time.Millisecond, Rate: 500, Collectors: []int{1, 2}, Paces: []report.Pace{{BatchSize: 1000, Share: 1}}, Label: "test", Hasty: true,
 	}
 }
 

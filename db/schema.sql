@@ -475,6 +475,18 @@ CREATE FUNCTION public.client_key(client_id text) RETURNS text
 
 COMMENT ON FUNCTION public.client_key(client_id text) IS 'The key of a client in ended_grants. A long client_id is hashed.';
 
+CREATE FUNCTION public.sum_of_counters(counters jsonb, key text) RETURNS bigint
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    -- counters only rise, so equal sums mean equal counters
+    RETURN coalesce((counters ->> '')::bigint, 0) + coalesce((counters ->> key)::bigint, 0);
+END
+$$;
+
+COMMENT ON FUNCTION public.sum_of_counters(counters jsonb, key text) IS 'How often the grants of a user to a client were ended in all tenants, and in one. For pair_epoch.';
+
 CREATE FUNCTION public.tenant_key(reference_id text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (reference_id IS NULL) THEN '-'::text WHEN (octet_length(reference_id) > 64) THEN ('.'::text || md5(reference_id)) ELSE ('.'::text || reference_id) END;
@@ -482,8 +494,8 @@ CREATE FUNCTION public.tenant_key(reference_id text) RETURNS text
 COMMENT ON FUNCTION public.tenant_key(reference_id text) IS 'The key of a tenant in ended_grants. A long reference_id is hashed. If two hashes collide, ending one tenant''s grants ends the other''s too, which is safe.';
 
 CREATE FUNCTION public.pair_epoch(ended_grants jsonb, client_id text, reference_id text) RETURNS bigint
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (ended_grants = '{}'::jsonb) THEN (0)::bigint ELSE (COALESCE((((ended_grants -> public.client_key(client_id)) ->> ''::text))::bigint, (0)::bigint) + COALESCE((((ended_grants -> public.client_key(client_id)) ->> public.tenant_key(reference_id)))::bigint, (0)::bigint)) END;
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN CASE WHEN (pg_column_size(ended_grants) <= 8) THEN (0)::bigint ELSE public.sum_of_counters((ended_grants -> public.client_key(client_id)), public.tenant_key(reference_id)) END;
 
 COMMENT ON FUNCTION public.pair_epoch(ended_grants jsonb, client_id text, reference_id text) IS 'How often the grants of a user to a client were ended, in all tenants or in this one.';
 

@@ -233,7 +233,7 @@ func (d Data) families(first, count int64, ownSession bool) string {
 		WITH f AS (
 			SELECT n, bench.id('azn_', n) AS id, bench.id('cli_', CASE WHEN n %% 2 = 0 THEN 0 ELSE n %% %[2]d END) AS client,
 				bench.id('usr_', n %% %[1]d) AS "user", `+session+` AS session, '%[3]s'::text[] AS scopes, %[4]s AS began,
-				CASE WHEN n < %[5]d AND n %% %[6]d = %[6]d - 1 THEN now() - interval '30 days' ELSE now() + interval '1 year' END AS ends
+				CASE WHEN n < %[5]d AND n %% %[6]d = %[6]d - 1 THEN now() - interval '30 days' + n * interval '1 millisecond' ELSE now() + interval '1 year' END AS ends
 			FROM generate_series(%[7]d::bigint, %[8]d) AS n
 		)
 		`, d.Users, d.Clients, scopes, at, int64(seedBase), ExpiredEvery, first, first+count-1)

@@ -7,11 +7,16 @@ import (
 	"time"
 )
 
-// The parties. Those named large have very many families in common, those named small have one; a family of the background belongs
-// to one of many users.
+// The parties. Those named large have very many families in common, those named medium a thousand, those named small one; a family of the
+// background belongs to one of many users. A crowd is a user with very many sessions, a group one with a thousand.
 const (
-	large = "large"
-	small = "small"
+	large  = "large"
+	medium = "medium"
+	small  = "small"
+	crowd  = "crowd"
+	group  = "group"
+
+	inMedium = 1000
 
 	backgroundUsers   = 5000
 	backgroundClients = 20
@@ -31,14 +36,16 @@ const secret = "s" // kind of digest, by client
 
 // load fills the database. It is one set of statements for both cores: a column that a core lacks is left out.
 func (c *core) load(ctx context.Context, families int) error {
-	parties := fmt.Sprintf(`(SELECT i::text AS name FROM generate_series(0, %d) AS i UNION ALL VALUES ('large'), ('small'))`, backgroundUsers-1)
-	clients := fmt.Sprintf(`(SELECT i::text AS name FROM generate_series(0, %d) AS i UNION ALL VALUES ('large'), ('small'))`, backgroundClients-1)
+	parties := fmt.Sprintf(`(SELECT i::text AS name FROM generate_series(0, %d) AS i UNION ALL VALUES ('large'), ('medium'), ('small'), ('crowd'), ('group'))`,
+		backgroundUsers-1)
+	clients := fmt.Sprintf(`(SELECT i::text AS name FROM generate_series(0, %d) AS i UNION ALL VALUES ('large'), ('medium'), ('small'))`, backgroundClients-1)
 	// number: of the family; state: code, or tokens
 	all := fmt.Sprintf(`(
 		SELECT i AS number, (i %% %d)::text AS owner, (i %% %d)::text AS client, i %% 2 = 0 AS has_code FROM generate_series(0, %d) AS i
 		UNION ALL SELECT 1000000 + i, 'large', 'large', false FROM generate_series(0, %d) AS i
+		UNION ALL SELECT 500000 + i, 'medium', 'medium', false FROM generate_series(0, %d) AS i
 		UNION ALL VALUES (900000, 'small', 'small', false)
-	)`, backgroundUsers, backgroundClients, background-1, families-1)
+	)`, backgroundUsers, backgroundClients, background-1, families-1, min(families, inMedium)-1)
 	number := "lpad(f.number::text, 15, '0')"
 	scopes := "'{openid,profile,email}'"
 
@@ -47,6 +54,10 @@ func (c *core) load(ctx context.Context, families int) error {
 			"id", "'usr_' || p.name", "name", "p.name", "email", "p.name || '@bench.example'"),
 		c.insert("session", parties+" AS p",
 			"id", "'ses_' || p.name", "token", digestSQL("cookie", "p.name"), "user_id", "'usr_' || p.name", "expires_at", "now() + interval '30 days'",
+			"user_agent", "'Mozilla/5.0'"),
+		c.insert("session", fmt.Sprintf("(SELECT 'crowd' AS name, i FROM generate_series(1, %d) AS i UNION ALL SELECT 'group', i FROM generate_series(1, %d) AS i) AS p",
+			families-1, min(families, inMedium)-1),
+			"id", "'ses_' || p.name || p.i", "token", digestSQL("cookie", "p.name || p.i"), "user_id", "'usr_' || p.name", "expires_at", "now() + interval '30 days'",
 			"user_agent", "'Mozilla/5.0'"),
 		c.insert("account", parties+" AS p",
 			"id", "'acc_' || p.name", "account_id", "'usr_' || p.name", "provider_id", "'credential'", "user_id", "'usr_' || p.name"),
@@ -77,7 +88,7 @@ func (c *core) load(ctx context.Context, families int) error {
 			"id", "'atk_' || "+number, "token", digestSQL("a", "f.number"), "client_id", "'cli_' || f.client", "user_id", "'usr_' || f.owner",
 			"session_id", "'ses_' || f.owner", "refresh_id", "'rtk_' || "+number, "expires_at", "now() + interval '1 day'", "scopes", scopes+"::text[]",
 			"authorization_id", "'azn_' || "+number, "authorization_code_id", "'azn_' || "+number) + " WHERE NOT f.has_code",
-		c.insert("oauth_consent", "(VALUES ('large'), ('small')) AS p (name)",
+		c.insert("oauth_consent", "(VALUES ('large'), ('medium'), ('small')) AS p (name)",
 			"id", "'cns_' || p.name", "client_id", "'cli_' || p.name", "user_id", "'usr_' || p.name", "scopes", scopes+"::text[]"),
 	}
 	if c.columns["session_client.id"] {

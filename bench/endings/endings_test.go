@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"reflect"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/oauthdb/oauthdb/bench/dataset"
 )
@@ -47,6 +49,18 @@ func TestAnEndingWritesTheSameRowsHoweverManyFamiliesThereAre(t *testing.T) {
 		if one, many := r.after[small].rows, r.after[large].rows; one != many || one > 10 {
 			t.Errorf("%s writes %d rows with one family, and %d with a thousand", r.name, one, many)
 		}
+		if r.after[medium] == nil {
+			t.Errorf("%s was not measured with some families", r.name)
+		}
+	}
+	sessions, err := sessionEndings(t.Context(), c, options{rounds: 2, families: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range sessions { // each session is written, and nothing else goes by their number
+		if one, many := r.after[small].rows, r.after[crowd].rows; many < 1000 || many > 1010 {
+			t.Errorf("%s writes %d rows with one session, and %d with a thousand", r.name, one, many)
+		}
 	}
 }
 
@@ -58,6 +72,20 @@ func TestEachCallHasItsOutcome(t *testing.T) {
 			if outcome, err := c.call(t.Context(), c.conn, w.name, w.values(n)); err != nil || outcome != w.outcome {
 				t.Errorf("%s: %s %v, want %s", w.name, outcome, err, w.outcome)
 			}
+		}
+	}
+}
+
+func TestAMultipleAboveWhatIsAimedAtIsMissed(t *testing.T) {
+	t.Parallel()
+	took := func(d time.Duration) *cost { return &cost{took: d} }
+	got := tables([]result{
+		{"Met", nil, map[string]*cost{small: took(100), medium: took(119), large: took(90)}},
+		{"Missed", nil, map[string]*cost{small: took(100), medium: took(121), large: took(100)}},
+	}, options{families: 100_000})
+	for _, want := range []string{"| 1.19 | met |\n", "| 1.21 | **missed** |\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is missing in\n%s", want, got)
 		}
 	}
 }

@@ -39,6 +39,9 @@ type options struct {
 	root           string
 	families       int
 	rounds, calls  int
+	beside         int     // rounds
+	rate           float64 // of the endings beside introspection
+	window         time.Duration
 	keep, longOnes bool
 	page           string
 }
@@ -51,14 +54,17 @@ func run(ctx context.Context, args []string) (err error) {
 	f.IntVar(&o.families, "families", 100_000, "how many families the large user, client and session have in common")
 	f.IntVar(&o.rounds, "rounds", 51, "measurements of each ending, but one of those of the earlier core with many families")
 	f.IntVar(&o.calls, "calls", 3000, "measurements of each call that is no ending")
+	f.IntVar(&o.beside, "beside", 5, "measurements of introspection beside a loop of each ending; 0 leaves it out")
+	f.Float64Var(&o.rate, "rate", 100, "endings a second in such a loop")
+	f.DurationVar(&o.window, "window", 2*time.Second, "how long such a loop goes on, and how long it is quiet before")
 	f.BoolVar(&o.keep, "keep", false, "keep the two databases")
 	f.BoolVar(&o.longOnes, "long", true, "measure the earlier core's endings with many families, too, which takes minutes")
 	f.StringVar(&o.page, "write", "", "Markdown file to write the result to, between <!-- begin endings --> and <!-- end endings -->")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	if f.NArg() > 0 || o.families < 1 || o.rounds < 1 || o.calls < 100 || o.calls > background/2-warm {
-		return fmt.Errorf("all there is are flags; families and rounds are at least 1, and calls from 100 to %d", background/2-warm)
+	if f.NArg() > 0 || o.families < 1 || o.rounds < 1 || o.beside < 0 || !(o.rate > 0) || o.calls < 100 || o.calls > background/2-warm {
+		return fmt.Errorf("all there is are flags; families, rounds and the rate are above 0, and calls from 100 to %d", background/2-warm)
 	}
 
 	server, err := dataset.StartServer(ctx, report.Logf)
@@ -113,6 +119,17 @@ func run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	b.WriteString(tables(measured, o))
+	if measured, err = sessionEndings(ctx, after, o); err != nil {
+		return err
+	}
+	b.WriteString(sessionTable(measured, o))
+	if o.beside > 0 {
+		text, err := besideAll(ctx, server, after, o)
+		if err != nil {
+			return err
+		}
+		b.WriteString(text)
+	}
 	fmt.Print(b.String())
 	if o.page != "" {
 		return report.Put(o.page, "endings", b.String())
@@ -261,10 +278,7 @@ var all = []ending{
 
 // oneOf is the number of a family of a party.
 func oneOf(party string) string {
-	if party == large {
-		return "000000001000001"
-	}
-	return "000000000900000"
+	return map[string]string{large: "000000001000000", medium: "000000000500000", small: "000000000900000"}[party]
 }
 
 // cost is what an ending took, as medians, and in rows what it wrote in all tables.
@@ -286,55 +300,90 @@ func endings(ctx context.Context, cores []*core, o options) ([]result, error) {
 	for _, e := range all {
 		r := result{e.name, map[string]*cost{}, map[string]*cost{}}
 		for _, c := range cores {
-			name, costs := e.name, r.after
+			name, costs, parties := e.name, r.after, []string{small, medium, large}
 			if c.name == "before" {
-				name, costs = cmp.Or(e.before, e.name), r.before
+				name, costs, parties = cmp.Or(e.before, e.name), r.before, []string{small, large}
 			}
 			if name == "-" {
 				continue
 			}
 			report.Logf("%s, %s", e.name, c.name)
-			for _, of := range []string{small, large} {
-				rounds := o.rounds
-				if of == large {
-					rounds = c.perCall
-				}
-				if rounds == 0 {
-					continue
-				}
-				k, err := c.ending(ctx, name, e.values(of), rounds)
-				if err != nil {
-					return nil, err
-				}
-				costs[of] = &k
+			measured, err := c.ending(ctx, name, e.values, parties, o.rounds)
+			if err != nil {
+				return nil, err
 			}
+			maps.Copy(costs, measured)
 		}
 		results = append(results, r)
 	}
 	return results, nil
 }
 
+// sessionEndings measures those whose work is in the sessions of a user.
+func sessionEndings(ctx context.Context, c *core, o options) ([]result, error) {
+	var results []result
+	for _, e := range all {
+		if e.name != "EndUserSessions" && e.name != "SuspendUser" {
+			continue
+		}
+		report.Logf("%s, by sessions", e.name)
+		measured, err := c.ending(ctx, e.name, e.values, []string{small, group, crowd}, min(o.rounds, 3))
+		if err != nil {
+			return nil, err
+		}
+		results = append(results, result{name: e.name, after: measured})
+	}
+	return results, nil
+}
+
+// most is how much longer an ending may take with very many families than with one, and how much longer introspections beside it may.
+const most = 1.2
+
+// against writes a multiple that is aimed at.
+func against(multiple float64) string {
+	if multiple <= most {
+		return fmt.Sprintf("%.2f | met", multiple)
+	}
+	return fmt.Sprintf("%.2f | **missed**", multiple)
+}
+
 // tables are the results in Markdown.
 func tables(results []result, o options) string {
 	var b strings.Builder
-	table := func(title string, show func(*cost) string) {
-		fmt.Fprintf(&b, "| %s | before: 1 family | %[2]d families | after: 1 family | %[2]d families |\n|---|---:|---:|---:|---:|\n", title, o.families)
-		for _, r := range results {
-			fmt.Fprintf(&b, "| `%s`", r.name)
-			for _, k := range []*cost{r.before[small], r.before[large], r.after[small], r.after[large]} {
-				if k == nil {
-					b.WriteString(" | –")
-				} else {
-					b.WriteString(" | " + show(k))
-				}
-			}
-			b.WriteString(" |\n")
+	cell := func(k *cost, show func(*cost) string) string {
+		if k == nil {
+			return "–"
 		}
-		b.WriteString("\n")
+		return show(k)
 	}
-	table("p50", func(k *cost) string { return show(k.took) })
+	p50 := func(k *cost) string { return show(k.took) }
+	fmt.Fprintf(&b, "| p50 | before: 1 family | %[1]d families | after: 1 family | %[2]d | %[1]d | the greater multiple of 1 | ≤ %[3]v |\n|---|---:|---:|---:|---:|---:|---:|---|\n",
+		o.families, min(o.families, inMedium), most)
+	for _, r := range results {
+		one, some, many := r.after[small], r.after[medium], r.after[large]
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s | %s |\n", r.name, cell(r.before[small], p50), cell(r.before[large], p50), cell(one, p50), cell(some, p50),
+			cell(many, p50), against(float64(max(some.took, many.took))/float64(one.took)))
+	}
+	table := func(title string, show func(*cost) string) {
+		fmt.Fprintf(&b, "\n| %s | before: 1 family | %[2]d families | after: 1 family | %[2]d families |\n|---|---:|---:|---:|---:|\n", title, o.families)
+		for _, r := range results {
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", r.name, cell(r.before[small], show), cell(r.before[large], show), cell(r.after[small], show),
+				cell(r.after[large], show))
+		}
+	}
 	table("rows written", func(k *cost) string { return strconv.FormatInt(k.rows, 10) })
 	table("WAL", func(k *cost) string { return bytesOf(k.wal) })
+	return b.String()
+}
+
+// sessionTable is what endings of many sessions take: they write each, for servers that read nothing else.
+func sessionTable(results []result, o options) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n| p50 | 1 session | %d | %d | for each of these |\n|---|---:|---:|---:|---:|\n", min(o.families, inMedium), o.families)
+	for _, r := range results {
+		one, some, many := r.after[small], r.after[group], r.after[crowd]
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", r.name, show(one.took), show(some.took), show(many.took), show(many.took/time.Duration(o.families)))
+	}
 	return b.String()
 }
 
@@ -342,46 +391,58 @@ const written = `
 	SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint, (pg_current_wal_insert_lsn() - '0/0')::bigint
 	FROM pg_stat_xact_user_tables`
 
-// ending measures one ending, and undoes it.
-func (c *core) ending(ctx context.Context, name string, v values, rounds int) (cost, error) {
-	first := 3 // prepares the statement, and plans it for what it is given
-	if rounds == 1 {
-		first = 0
-	}
-	var took []time.Duration
-	var wal, rows []int64
+// ending measures one ending for each of the parties in turn, so that a machine that is slow for a while is so for all of them. The
+// earlier core's endings of many families are measured once.
+func (c *core) ending(ctx context.Context, name string, of func(string) values, parties []string, rounds int) (map[string]*cost, error) {
+	const first = 3 // prepares the statement, and plans it for what it is given
+	took, wal, rows := map[string][]time.Duration{}, map[string][]int64{}, map[string][]int64{}
 	for n := range rounds + first {
-		tx, err := c.conn.Begin(ctx)
-		if err != nil {
-			return cost{}, err
-		}
-		var before, after struct{ rows, wal int64 }
-		err = tx.QueryRow(ctx, written).Scan(&before.rows, &before.wal)
-		began := time.Now()
-		var outcome string
-		if err == nil {
-			outcome, err = c.call(ctx, tx, name, v)
-		}
-		d := time.Since(began)
-		if err == nil {
-			err = tx.QueryRow(ctx, written).Scan(&after.rows, &after.wal)
-		}
-		if err == nil && after.rows == before.rows {
-			err = fmt.Errorf("%s of %s has ended nothing: %s", name, c.name, outcome)
-		}
-		if err := errors.Join(err, tx.Rollback(ctx)); err != nil {
-			return cost{}, err
-		}
-		if n >= first {
-			took, wal, rows = append(took, d), append(wal, after.wal-before.wal), append(rows, after.rows-before.rows)
+		for i := range parties {
+			party := parties[(i+n)%len(parties)]
+			if party == large && n < first+rounds-min(c.perCall, rounds+first) || (party == crowd || party == group) && n < first {
+				continue
+			}
+			d, r, w, err := c.undone(ctx, name, of(party))
+			if err != nil {
+				return nil, err
+			}
+			if n >= first {
+				took[party], wal[party], rows[party] = append(took[party], d), append(wal[party], w), append(rows[party], r)
+			}
 		}
 	}
-	k := cost{median(took), median(wal), median(rows)}
-	if k.rows < 1000 {
-		return k, nil
+	costs := map[string]*cost{}
+	for party := range took {
+		costs[party] = &cost{median(took[party]), median(wal[party]), median(rows[party])}
 	}
-	_, err := c.conn.Exec(ctx, "VACUUM") // what was undone leaves a dead version of each row
-	return k, err
+	_, err := c.conn.Exec(ctx, "VACUUM") // what was undone leaves a dead version of each row, and the next ending would read it
+	return costs, err
+}
+
+// undone makes a call, and takes it back. It returns how long it took, and what rows and log it wrote.
+func (c *core) undone(ctx context.Context, name string, v values) (took time.Duration, rows, wal int64, err error) {
+	tx, err := c.conn.Begin(ctx)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	defer func() { err = errors.Join(err, tx.Rollback(ctx)) }()
+	var before, after struct{ rows, wal int64 }
+	if err := tx.QueryRow(ctx, written).Scan(&before.rows, &before.wal); err != nil {
+		return 0, 0, 0, err
+	}
+	began := time.Now()
+	outcome, err := c.call(ctx, tx, name, v)
+	took = time.Since(began)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	if err := tx.QueryRow(ctx, written).Scan(&after.rows, &after.wal); err != nil {
+		return 0, 0, 0, err
+	}
+	if after.rows == before.rows {
+		return 0, 0, 0, fmt.Errorf("%s of %s has ended nothing: %s", name, c.name, outcome)
+	}
+	return took, after.rows - before.rows, after.wal - before.wal, nil
 }
 
 func show(d time.Duration) string {

@@ -240,7 +240,7 @@ func (r *Results) throughput() string {
 	if text == "\n\n" {
 		return ""
 	}
-	text = fmt.Sprintf("![Operations per second of each subject](performance/%s)\n\nOperations per second with %s access tokens, and in ( ) the multiple of store's.\n\n%s",
+	text = fmt.Sprintf("![Operations per second of each subject, as a multiple of the store](performance/%s)\n\nOperations per second with %s access tokens, and in ( ) the multiple of store's.\n\n%s",
 		throughputPlot, sizeName(r.Middle()), text)
 	for i, note := range notes {
 		if i == 0 {

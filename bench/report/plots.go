@@ -39,19 +39,19 @@ func (r *Results) WritePlots(dir string) error {
 	return err
 }
 
-// bars are the throughput of each subject, in groups by the work.
+// bars are the throughput of each subject as a multiple of store's, in groups by the work.
 func (r *Results) bars() (*plot.Plot, error) {
 	works := []subject.Work{subject.IntrospectHit, subject.Redeem, subject.Rotate}
 	p := plot.New()
-	p.Title.Text = fmt.Sprintf("Operations per second, %s", plural(r.most(), "connection"))
-	p.Legend.Top = true
+	p.Title.Text, p.Y.Label.Text = fmt.Sprintf("Operations per second, %s", plural(r.most(), "connection")), "multiple of store's"
+	p.Legend.Top, p.Y.Min, p.X.Max = true, 0, 3.3 // with room for the legend
 	const width = vg.Length(14)
 	drawn := 0
 	for i, s := range r.Subjects {
 		values := make(plotter.Values, len(works))
 		any := false
 		for j, w := range works {
-			values[j] = r.Find(w, s.Name, r.Middle(), r.most(), 0).PerSecond().Median
+			values[j] = Ratio(r.Find(w, s.Name, r.Middle(), r.most(), 0), r.Find(w, store, r.Middle(), r.most(), 0)).Median
 			any = any || values[j] > 0
 		}
 		if !any {

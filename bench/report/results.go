@@ -107,16 +107,24 @@ type Cost struct {
 	Buffers    float64 // pages looked at in shared buffers, whether or not they were there
 }
 
+// Pace is how hard a collector works, as in db.CollectorOptions.
+type Pace struct {
+	BatchSize int32
+	Share     float64
+}
+
+func (p Pace) String() string { return fmt.Sprintf("%d@%v", p.BatchSize, p.Share) }
+
 // Collector is one measurement of the collector beside introspection.
 type Collector struct {
 	Size       int64
 	Collectors int
-	BatchSize  int32         // rows that a statement deletes at most
-	Rows       int64         // deleted
-	Elapsed    time.Duration // of the deleting
-	Rate       float64       // introspections per second that were asked for
-	Quiet      Latency       // of introspection before
-	Busy       Latency       // of introspection during it
+	Pace
+	Rows    int64         // deleted
+	Elapsed time.Duration // of the deleting
+	Rate    float64       // introspections per second that were asked for
+	Quiet   Latency       // of introspection before
+	Busy    Latency       // of introspection during it
 }
 
 // PerSecond is how many rows were deleted in a second, by all collectors together.

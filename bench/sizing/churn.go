@@ -77,22 +77,11 @@ func churnWith(ctx context.Context, server *dataset.Server, o options, naptime t
 			}
 		}
 	}
-	admin := all[0].admin
-	for _, sql := range []string{
-		`ALTER SYSTEM SET autovacuum = on`, // the cluster for benchmarks has it off
-		fmt.Sprintf(`ALTER SYSTEM SET autovacuum_naptime = '%ds'`, int(naptime.Seconds())),
-		`SELECT pg_reload_conf()`,
-	} {
-		if _, err := admin.Exec(ctx, sql); err != nil {
-			return "", err
-		}
+	undo, err := all[0].autovacuum(ctx, naptime)
+	if err != nil {
+		return "", err
 	}
-	defer func() {
-		for _, sql := range []string{`ALTER SYSTEM RESET autovacuum`, `ALTER SYSTEM RESET autovacuum_naptime`, `SELECT pg_reload_conf()`} {
-			_, undone := admin.Exec(context.WithoutCancel(ctx), sql)
-			err = errors.Join(err, undone)
-		}
-	}()
+	defer func() { err = errors.Join(err, undo(context.WithoutCancel(ctx))) }()
 
 	report.Logf("%s of steady work", o.lasts)
 	g, working := errgroup.WithContext(ctx)
@@ -143,8 +132,31 @@ func short(d time.Duration) string {
 	return d.String()
 }
 
-// work grants at the rate asked for, refreshes each grant twice, half a lifetime of an access token apart, and collects.
+// work grants and refreshes, and collects.
 func (s *side) work(ctx context.Context, o options) error {
+	collector := db.NewCollector(s.q, db.CollectorOptions{Retention: o.lifetime})
+	began := time.Now()
+	nextLook := began
+	return s.grantAndRefresh(ctx, o, func(now time.Time) error {
+		if !now.After(nextLook) {
+			return nil
+		}
+		if _, err := collector.Collect(ctx); err != nil {
+			return err
+		}
+		if now.Sub(began) > o.lasts/2 {
+			if err := s.look(ctx); err != nil {
+				return err
+			}
+		}
+		nextLook = now.Add(min(2*time.Second, o.lifetime/4))
+		return nil
+	})
+}
+
+// grantAndRefresh grants at the rate asked for, and refreshes each grant twice, half a lifetime of an access token apart. In between it
+// calls meanwhile.
+func (s *side) grantAndRefresh(ctx context.Context, o options, meanwhile func(now time.Time) error) error {
 	type due struct {
 		family
 		at time.Time
@@ -155,10 +167,9 @@ func (s *side) work(ctx context.Context, o options) error {
 	if session.session, err = s.signIn(ctx, 24*time.Hour); err != nil {
 		return err
 	}
-	collector := db.NewCollector(s.q, db.CollectorOptions{Retention: o.lifetime})
 	var waiting []due // by time
 	began := time.Now()
-	grants, nextLook := 0, began
+	grants := 0
 	for {
 		now := time.Now()
 		if now.Sub(began) >= o.lasts {
@@ -187,16 +198,8 @@ func (s *side) work(ctx context.Context, o options) error {
 				waiting = append(waiting, due{f, time.Now().Add(o.lifetime / 2)})
 			}
 		}
-		if now.After(nextLook) {
-			if _, err := collector.Collect(ctx); err != nil {
-				return err
-			}
-			if now.Sub(began) > o.lasts/2 {
-				if err := s.look(ctx); err != nil {
-					return err
-				}
-			}
-			nextLook = now.Add(min(2*time.Second, o.lifetime/4))
+		if err := meanwhile(now); err != nil {
+			return err
 		}
 		select {
 		case <-ctx.Done():

@@ -2,6 +2,8 @@
 // become under steady work, with autovacuum as the migrations set it and as the server's defaults have it, side by side.
 //
 //	go run -C bench ./sizing -write ../docs/sizing.md
+//
+// With -steady it draws how large all tables are while grants are made and collected at one rate, for as long as one likes.
 package main
 
 import (
@@ -16,11 +18,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/oauthdb/oauthdb/bench/dataset"
 	"github.com/oauthdb/oauthdb/bench/report"
-	"github.com/oauthdb/oauthdb/migrations"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -33,6 +33,8 @@ type options struct {
 	lifetime time.Duration   // of access tokens
 	naptimes []time.Duration // of autovacuum
 	try      string          // storage parameters of a third side
+	steady   time.Duration   // of the work whose tables are drawn; 0 leaves it out
+	plot     string          // SVG of that
 	page     string
 }
 
@@ -58,11 +60,13 @@ func run(ctx context.Context, args []string) error {
 	f.DurationVar(&o.lifetime, "lifetime", 20*time.Second, "lifetime of access tokens during the steady work")
 	naptimes := f.String("naptimes", "1m,1s", "autovacuum_naptime of the server during the steady work, which goes on once with each")
 	f.StringVar(&o.try, "try", "autovacuum_vacuum_scale_factor=0.02", "storage parameters to try in a third database; may be empty")
-	f.StringVar(&o.page, "write", "", "Markdown file to write the results to, between <!-- begin calls --> and <!-- end calls -->, and churn likewise")
+	f.DurationVar(&o.steady, "steady", 0, "how long steady work goes on while the sizes of all tables are drawn; tokens live for a twentieth of it; 0 leaves it out")
+	f.StringVar(&o.plot, "plot", "", "SVG file for the sizes under -steady")
+	f.StringVar(&o.page, "write", "", "Markdown file to write the results to, between <!-- begin calls --> and <!-- end calls -->, churn and steady likewise")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	if f.NArg() > 0 || o.calls < 0 || o.lasts < 0 || o.rate <= 0 || o.lifetime < time.Second {
+	if f.NArg() > 0 || o.calls < 0 || o.lasts < 0 || o.steady < 0 || o.rate <= 0 || o.lifetime < time.Second {
 		return errors.New("all there is are flags; numbers are positive, times are at least a second")
 	}
 	for _, text := range strings.Split(*naptimes, ",") {
@@ -83,6 +87,7 @@ func run(ctx context.Context, args []string) error {
 	}{
 		{"calls", o.calls == 0, calls},
 		{"churn", o.lasts == 0, churn},
+		{"steady", o.steady == 0, steady},
 	} {
 		if part.skip {
 			continue
@@ -130,17 +135,10 @@ func newPlace(ctx context.Context, server *dataset.Server, name string) (p *plac
 	if p.admin, err = server.Connect(ctx, "postgres"); err != nil {
 		return p, err
 	}
-	for _, sql := range []string{`DROP DATABASE IF EXISTS ` + p.name + ` WITH (FORCE)`, `CREATE DATABASE ` + p.name} {
-		if _, err := p.admin.Exec(ctx, sql); err != nil {
-			return p, err
-		}
-	}
-	if p.pool, err = pgxpool.New(ctx, server.URL(p.name)); err != nil {
+	if err := server.Create(ctx, p.name); err != nil {
 		return p, err
 	}
-	handle := stdlib.OpenDBFromPool(p.pool)
-	defer handle.Close()
-	if _, err := migrations.Up(ctx, handle, migrations.Options{}); err != nil {
+	if p.pool, err = pgxpool.New(ctx, server.URL(p.name)); err != nil {
 		return p, err
 	}
 	p.q, p.user, p.now = store.New(p.pool), store.NewUserID(), store.NewClientID()

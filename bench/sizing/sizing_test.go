@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/oauthdb/oauthdb/bench/dataset"
 	"github.com/oauthdb/oauthdb/internal/devdb"
@@ -60,5 +63,36 @@ func TestAMillionUsersAddUp(t *testing.T) {
 	const want = "| 4 times a day, refresh tokens of 7 days, access tokens without a row | 32 million | 16 | 5 |"
 	if got := million(each, 70); !strings.Contains(got, want) {
 		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+func TestATableThatGrowsAfterTheWarmUpIsSeen(t *testing.T) {
+	t.Parallel()
+	const lasts = 120 * time.Second
+	var samples []sample
+	for at := time.Duration(0); at <= lasts; at += time.Second {
+		n := int64(at.Seconds())
+		samples = append(samples, sample{at, map[string]int64{
+			"warm":  min(n, 30) * 1e6,
+			"wave":  (30 + n%7) * 1e6,
+			"grows": n * 1e6,
+			"late":  max(0, n-100) * 1e6,
+		}})
+	}
+	got := flatness(samples, lasts)
+	for name, want := range map[string]string{
+		"warm": "| 30.0 | 30.0 | 30.0 | 1.00 | flat |", "wave": "| 36.0 | 36.0 | 36.0 | 1.00 | flat |",
+		"grows": "| 39.0 | 79.0 | 120.0 | 1.52 | **grows** |", "late": "**grows** |",
+	} {
+		if !regexp.MustCompile("(?m)^\\| `" + name + "`.*" + regexp.QuoteMeta(want) + "$").MatchString(got) {
+			t.Errorf("%s: want %s in\n%s", name, want, got)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "steady.svg")
+	if err := drawn(samples, path); err != nil {
+		t.Fatal(err)
+	}
+	if svg, err := os.ReadFile(path); err != nil || !strings.Contains(string(svg), "grows") {
+		t.Errorf("the plot lacks a table: %v", err)
 	}
 }

@@ -425,6 +425,7 @@ var tour = []visit{
 	{args: "import auth0-passwords - -quiet", stdin: `[]`, says: "read"},
 	{args: "import auth0-passwords - -all", stdin: `{"_id": "ada", "passwordHash": "$argon2id$of-new"}`, says: "taken"},
 	{args: "import hydra - -pkce-optional", stdin: `{"client_id": "newer", "redirect_uris": ["https://new.example/cb"]}`, says: "no secret"},
+	{args: "import better-auth -all -from " + betterAuthURL, says: "aken"},
 	{args: "import hydra-tables -only clients,users -create-users -pkce-optional -from " + hydraURL, says: "partner"},
 	{args: "gc -retention 0", says: "oauth_client"},
 }
@@ -788,7 +789,7 @@ func TestOutsideACloneNoServerIsStarted(t *testing.T) {
 // needed is what a command asks for before it looks for a database.
 var needed = map[string][]string{
 	"client add": {"client.json"}, "import auth0-clients": {"client.json"}, "import auth0-users": {"client.json"}, "import auth0-passwords": {"client.json"}, "import clients": {"client.json"}, "import hydra": {"client.json"}, "import keycloak-clients": {"client.json"}, "import keycloak-users": {"client.json"}, "import users": {"client.json"},
-	"import consents": {"client.json"}, "import refresh-tokens": {"client.json"}, "import hydra-tables": {"-from", "x"},
+	"import consents": {"client.json"}, "import refresh-tokens": {"client.json"}, "import hydra-tables": {"-from", "x"}, "import better-auth": {"-from", "x"},
 	"client reap": {"-unused-for", "1h"}, "grant list": {"-user", "x"},
 	"token show": {"client.json"}, "token revoke": {"client.json"},
 	"key add": {"jwk.json", "-private-uri", "x"}, "key rotate": {"-alg", "ES256", "-published-for", "1h"}, "key retire": {"x", "-published-for", "1h"},

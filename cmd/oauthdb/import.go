@@ -17,7 +17,7 @@ import (
 )
 
 var importCommands = []command{
-	importAuth0ClientsCommand, importAuth0PasswordsCommand, importAuth0UsersCommand, importClientsCommand, importConsentsCommand,
+	importAuth0ClientsCommand, importAuth0PasswordsCommand, importAuth0UsersCommand, importBetterAuthCommand, importClientsCommand, importConsentsCommand,
 	importHydraCommand, importHydraTablesCommand, importKeycloakClientsCommand, importKeycloakUsersCommand, importRefreshTokensCommand,
 	importUsersCommand,
 }
@@ -496,6 +496,39 @@ keeps it.
 		im.register(flags)
 		return func(ctx context.Context, c console) error {
 			return im.run(ctx, c, flags.Arg(0), importer.Auth0Passwords)
+		}
+	},
+}
+
+var importBetterAuthCommand = command{
+	name:    "import better-auth",
+	summary: "take over users, clients, consents and refresh tokens from better-auth's tables",
+	details: sourceDetails + `The tables are those that better-auth's own migrations make in PostgreSQL, with names such as "emailVerified", of its OAuth provider or of the
+OIDC provider that it had before. docs/import.md leads through a move step by step.
+
+` + importDetails,
+	record: importRecord{},
+	prepare: func(flags *flag.FlagSet) action {
+		var im importing
+		var from source
+		var l lifetimes
+		im.register(flags)
+		from.register(flags)
+		l.register(flags)
+		only := flags.String("only", "", "nothing but these `kinds`: clients, users, consents, refresh-tokens")
+		var o importer.BetterAuthOptions
+		flags.BoolVar(&o.KeepHashes, "keep-hashes", false, "leave passwords' hashes in better-auth's notation, for a better-auth server that goes on")
+		flags.BoolVar(&o.PlainSecrets, "plain-secrets", false, "clients' secrets are in plain there: storeClientSecret is plain")
+		return func(ctx context.Context, c console) (err error) {
+			if o.Lifetimes, err = l.read(); err != nil {
+				return err
+			}
+			if o.Only, err = chosen(*only); err != nil {
+				return err
+			}
+			return from.run(ctx, c, &im, func(s *importer.Source) (iter.Seq2[importer.Item, error], error) {
+				return importer.BetterAuth(ctx, s, o)
+			})
 		}
 	},
 }

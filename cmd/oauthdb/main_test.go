@@ -92,6 +92,8 @@ func TestWrongUsageIsExplainedAndExitsWithTwo(t *testing.T) {
 		{[]string{"import", "hydra", "-", "-skip", "-1"}, "-skip not negative"},
 		{[]string{"import", "consents", "-"}, "csv or json"},
 		{[]string{"import", "refresh-tokens", "x.csv", "-family-lifetime", "-1h"}, "a lifetime is negative"},
+		{[]string{"import", "better-auth"}, "no source is given"},
+		{[]string{"import", "better-auth", "-from", "x", "-only", "sessions"}, "-only: clients, users"},
 		{[]string{"import", "hydra-tables"}, "no source is given"},
 		{[]string{"import", "hydra-tables", "-from", "x", "-only", "sessions"}, "-only: clients, users"},
 		{[]string{"import", "hydra-tables", "-from", "x", "-jobs", "0"}, "-jobs has to be"},

@@ -21,6 +21,7 @@ type world struct {
 	db  *testdb.DB
 	url string // writes security events
 
+	theirs *testdb.DB
 	source *testdb.DB // the tables of an Ory Hydra
 
 	cookie, secret, code, access, refresh token.Raw
@@ -131,6 +132,9 @@ func (w *world) run(stdin string, args ...string) (code int, out, errors string)
 	if i := slices.Index(rest, hydraURL); i >= 0 {
 		rest[i] = w.hydra()
 	}
+	if i := slices.Index(rest, betterAuthURL); i >= 0 {
+		rest[i] = w.betterAuth()
+	}
 	var stdout, stderr bytes.Buffer
 	code = run(w.t.Context(), append(strings.Fields(cmd.name), rest...), console{in: strings.NewReader(stdin), out: &stdout, err: &stderr})
 	return code, stdout.String(), stderr.String()
@@ -153,6 +157,27 @@ func (w *world) hydra() string {
 		}
 	}
 	return w.source.URL
+}
+
+// betterAuthURL is what the pages call the database of a better-auth server.
+const betterAuthURL = "postgres://reader@app.example/app"
+
+// betterAuth is the address of a database with the tables of better-auth. Ours has an ada, too.
+func (w *world) betterAuth() string {
+	w.t.Helper()
+	if w.theirs == nil {
+		sql, err := os.ReadFile("../../internal/importer/testdata/better-auth.sql")
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.theirs = testdb.New(w.t, testdb.Options{})
+		if _, err := w.theirs.Pool.Exec(w.t.Context(), string(sql)+`
+			UPDATE theirs."user" SET email = 'other.' || email;
+			UPDATE theirs."oauthRefreshToken" SET "expiresAt" = now() + interval '7 days'`); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return withParams(w.t, w.theirs.URL, "search_path", "theirs")
 }
 
 // credentials are what no command may print, in any form that the database has.

@@ -6,6 +6,8 @@
 #   sudo -u postgres docs/cells/setup.sh up      # the URLs are in $DIR/urls then
 #   sudo -u postgres docs/cells/setup.sh down
 #
+# It is for trying out: with --auth trust, every user of the machine is a superuser of the cells.
+#
 # With machines of your own, each command runs on the one that it is about: --hostname and --listen are its address, --auth and --ssl-*
 # replace --auth trust --no-ssl (https://pg-auto-failover.readthedocs.io), and `pg_autoctl show systemd` prints the unit that takes the
 # place of `start`.
@@ -154,7 +156,7 @@ make_pooler() {
 # can keep them: failover = true.) Old ones, on a server that is a standby now, would hold its log back. This looks every other second.
 watch() {
 	local cell n
-	while sleep 2; do
+	while sleep 2 && [ -d "$DIR" ]; do
 		databases >"$DIR/databases.new" || continue
 		if ! cmp -s "$DIR/databases.new" "$DIR/databases.ini"; then
 			cp "$DIR/databases.new" "$DIR/databases.ini"

@@ -221,7 +221,7 @@ func auth0Client(o map[string]json.RawMessage, pkceOptional bool) Item {
 		note("what it may ask of which API is in Auth0's client grants: give it scopes and resources")
 	}
 
-	p, err := auth0Params(document)
+	p, err := paramsOf(document)
 	if err != nil {
 		return Item{ID: *id, Refused: err}
 	}
@@ -262,8 +262,8 @@ func auth0Client(o map[string]json.RawMessage, pkceOptional bool) Item {
 	return create(p, withoutSecret(p, notes))
 }
 
-// auth0Params reads a registration document that was made here.
-func auth0Params(document map[string]any) (store.CreateClientParams, error) {
+// paramsOf reads a registration document that was made here.
+func paramsOf(document map[string]any) (store.CreateClientParams, error) {
 	text, err := json.Marshal(document)
 	if err != nil {
 		return store.CreateClientParams{}, err

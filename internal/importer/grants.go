@@ -101,7 +101,7 @@ func (m *members) words(names ...string) (words []string) {
 }
 
 // layouts are those of RFC 3339, and of PostgreSQL, whose time without a zone is taken for UTC.
-var layouts = []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04:05.999999999Z07", "2006-01-02 15:04:05.999999999"}
+var layouts = []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04:05.999999999Z07", "2006-01-02 15:04:05.999999999", "2006-01-02T15:04:05.999999999"}
 
 // time takes an instant: a text, or seconds since 1970.
 func (m *members) time(name string) *time.Time {

@@ -48,6 +48,8 @@ type Item struct {
 	// Answer says what the outcome means that the last call of a blind Store has answered; nil if it answers none. With errNotSent the record is
 	// written again by itself, and may say more.
 	Answer func(outcome store.Outcome) error
+	// Needs is what the record's foreign keys refer to, by kind and id, for a dry run.
+	Needs []string
 	// Key is the constraint that is violated if the record is there already.
 	Key store.Constraint
 	// Otherwise, if it is there, writes the record after Store has violated a foreign key. Missing says what it means if it finds no row.
@@ -244,7 +246,7 @@ func (g given) has(missing []string) bool {
 func judge(item Item, err error, g given) (Result, error) {
 	r := Result{Kind: item.Kind, ID: item.ID, Outcome: Taken, Reasons: []string{}}
 	var refused *refusal
-	if errors.As(err, &refused) && g.has(refused.missing) {
+	if errors.As(err, &refused) && g.has(refused.missing) || db.IsForeignKeyViolation(err) && g.has(item.Needs) {
 		err = errDryRun
 	}
 	refuse := func(reason string) (Result, error) {

@@ -175,6 +175,14 @@ func (r *release) check(version string) error {
 	} else if _, err := time.Parse(time.DateOnly, string(m[1])); err != nil {
 		wrong = append(wrong, fmt.Errorf("CHANGELOG.md: %s is no day: %w", m[1], err))
 	}
+	if newest, err := filepath.Glob(filepath.Join(r.dir, "migrations", "[0-9]*.sql")); err != nil || len(newest) == 0 {
+		wrong = append(wrong, errors.Join(errors.New("there are no migrations"), err))
+	} else {
+		number, _, _ := strings.Cut(filepath.Base(newest[len(newest)-1]), "_")
+		if _, err := os.Stat(filepath.Join(r.dir, "internal", "storetests", "upgrade", "testdata", number+".jsonl")); err != nil {
+			wrong = append(wrong, fmt.Errorf("later releases have no rows of this one to migrate: make upgrade WRITE=1: %w", err))
+		}
+	}
 	if status, err := git(r.dir, "status", "--porcelain"); err != nil {
 		return err
 	} else if status != "" {

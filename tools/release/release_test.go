@@ -163,8 +163,14 @@ func clone(t *testing.T, requires, changelog string) *release {
 	w := &world{T: t, env: append(os.Environ(), "GIT_CONFIG_GLOBAL="+os.DevNull)}
 	w.write(filepath.Join(r.dir, "go.mod"), "module %s\n", root)
 	w.write(filepath.Join(r.dir, "CHANGELOG.md"), "%s", changelog)
-	if err := os.Mkdir(filepath.Join(r.dir, "storetest"), 0o755); err != nil {
-		t.Fatal(err)
+	const rows = "internal/storetests/upgrade/testdata"
+	for _, dir := range []string{"storetest", "migrations", rows} {
+		if err := os.MkdirAll(filepath.Join(r.dir, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"migrations/00001_first.sql", "migrations/00002_routines.sql", rows + "/00002.jsonl"} {
+		w.write(filepath.Join(r.dir, name), "")
 	}
 	w.write(filepath.Join(r.dir, "storetest", "go.mod"), "module %s/storetest\n\nrequire %s %s\n\nreplace %s => ..\n", root, root, requires, root)
 	for _, args := range [][]string{
@@ -191,6 +197,9 @@ func TestWhatIsNotReadyIsNotReleased(t *testing.T) {
 		"no day":           {requires: "v0.2.0", changelog: "## [0.2.0] - soon\n", want: "soon is no day"},
 		"a change": {requires: "v0.2.0", changelog: log, want: "not committed", change: func(r *release) error {
 			return os.WriteFile(filepath.Join(r.dir, "new.go"), nil, 0o644)
+		}},
+		"a newer schema": {requires: "v0.2.0", changelog: log, want: "make upgrade WRITE=1", change: func(r *release) error {
+			return os.WriteFile(filepath.Join(r.dir, "migrations", "00003_more.sql"), nil, 0o644)
 		}},
 		"a tag": {requires: "v0.2.0", changelog: log, want: "there is a tag storetest/v0.2.0 already", change: func(r *release) error {
 			_, err := git(r.dir, "tag", "storetest/v0.2.0")

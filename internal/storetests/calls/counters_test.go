@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
 )
 
@@ -73,4 +74,35 @@ func TestReuseThatHasNoRoomForACounterEndsAllGrants(t *testing.T) {
 			t.Errorf("with %d counters, a grant to another client is live: %t", counters, !all)
 		}
 	}
+}
+
+// The map of a user who has withdrawn from very many clients is so large that it is stored apart from the row. An introspection fetches it
+// once.
+func TestAnIntrospectionReadsALargeMapOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	token := fixture.Digest(w.Redeem().Access)
+	pages := func() int {
+		t.Helper()
+		var plans []struct {
+			Plan struct {
+				Hit  int `json:"Shared Hit Blocks"`
+				Read int `json:"Shared Read Blocks"`
+			}
+		}
+		for range 2 { // the first fills the caches of the connection
+			w.OK(w.Pool.QueryRow(w.Ctx, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+store.SQL("IntrospectAccessToken"), "server", "", "", string(token)).Scan(&plans))
+		}
+		return plans[0].Plan.Hit + plans[0].Plan.Read
+	}
+	empty := pages()
+	w.Exec(`UPDATE "user" SET ended_grants = (SELECT jsonb_object_agg(md5(n::text), '{"-": 1}'::jsonb) FROM generate_series(1, 250) AS n)`)
+	var apart int
+	w.OK(w.Pool.QueryRow(w.Ctx, `SELECT pg_relation_size(c.reltoastrelid) FROM pg_class AS c WHERE c.oid = '"user"'::regclass`).Scan(&apart))
+	if large := pages(); large > empty+5 || apart == 0 {
+		t.Errorf("an introspection reads %d pages, and %d of a user with a large map, of which %d bytes are stored apart", empty, large, apart)
+	}
+	r, err := w.Q.IntrospectAccessToken(w.Ctx, store.IntrospectAccessTokenParams{ClientAuthMethod: "server", Token: token})
+	w.OK(err)
+	w.want("IntrospectAccessToken", r.Outcome, store.OutcomeActive)
 }

@@ -205,7 +205,7 @@ func TestTheScriptSetsUpCells(t *testing.T) {
 		working.Go(func() {
 			for ctx.Err() == nil {
 				w.step(t.Context())
-				time.Sleep(5 * time.Millisecond)
+				time.Sleep(20 * time.Millisecond)
 			}
 		})
 		return func() { cancel(); working.Wait() }
@@ -240,7 +240,7 @@ func TestTheScriptSetsUpCells(t *testing.T) {
 	arrives(t, us, "first", "Renamed")
 	rest()
 	check(workers["us1"])
-	if n := workers["us1"].calls.Load(); n < 100 {
+	if n := workers["us1"].calls.Load(); n < 50 {
 		t.Errorf("only %d calls in us1", n)
 	}
 

@@ -938,6 +938,7 @@ const schemaFunctions = `
 	stated_sector(text,text,text,text[])
 	store_client_secret(oauth_client_id,token_digest,timestamp with time zone)
 	subject_of(oauth_client,text,text)
+	sum_of_counters(jsonb,text)
 	tenant_key(text)
 	user_refusal("user")
 	uses_grant_type(oauth_client,text)
