@@ -82,6 +82,7 @@ plans: ## explain and measure every query on a million rows, which takes some mi
 	cd internal/plan && go test -run '^TestPlans$$' -count=1 -timeout 60m -size 1000000
 bench: ## compare with other ways to do the same and write docs/performance.md, in about 25 minutes
 	go run -C bench . -write
+	go run -C bench ./endings -write ../docs/performance.md
 sizing: ## measure how much the calls write and how large the tables become, and write docs/sizing.md, in 10 minutes
 	go run -C bench ./sizing -write ../docs/sizing.md $(SIZINGFLAGS)
 .PHONY: bench-steady

@@ -25,6 +25,9 @@ func environment(ctx context.Context, server *dataset.Server) (report.Environmen
 	if _, err := fmt.Sscanf(field("/proc/meminfo", "MemTotal"), "%d kB", &kib); err == nil {
 		e.Memory = kib << 10
 	}
+	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
+		e.Load, _, _ = strings.Cut(string(load), " ")
+	}
 	return e, err
 }
 

@@ -2078,7 +2078,7 @@ DECLARE
 BEGIN
     FOR look IN 1..2 LOOP
         verdict := CASE
-            WHEN c.deleted_at IS NOT NULL OR NOT manages(c, manager, successor) THEN 'unauthenticated'
+            WHEN NOT manages(c, manager, successor) THEN 'unauthenticated'
             WHEN c.disabled THEN 'disabled'
             WHEN refused IS NOT NULL THEN refused
             WHEN wants_secret AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL THEN 'invalid_client_metadata'
@@ -2527,6 +2527,20 @@ END
 $$;
 
 COMMENT ON FUNCTION public.proof_is_fresh(proof text, until timestamp with time zone) IS 'Records that a DPoP proof was presented (RFC 9449, section 11.1), and returns whether it is the first time. True if no proof was presented.';
+
+CREATE FUNCTION public.raise_epochs() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    NEW.grants_epoch := greatest(NEW.grants_epoch, OLD.grants_epoch + 1);
+    NEW.sessions_epoch := greatest(NEW.sessions_epoch, OLD.sessions_epoch + 1);
+    NEW.ended_grants := '{}';
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION public.raise_epochs() IS 'Trigger: ends all grants and sessions of a user who is suspended, reinstated or deleted, whichever server writes the row. So nothing becomes live again when a suspension is lifted.';
 
 CREATE FUNCTION public.read_again(family public.authorization_id, of_user public.user_id, of_session public.session_id) RETURNS TABLE(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session)
     LANGUAGE plpgsql ROWS 1
@@ -3741,6 +3755,8 @@ CREATE TRIGGER keep_finite BEFORE INSERT OR UPDATE OF expires_at ON public.oauth
 CREATE TRIGGER keep_finite BEFORE INSERT OR UPDATE OF expires_at ON public.session FOR EACH ROW WHEN ((NOT isfinite(new.expires_at))) EXECUTE FUNCTION public.keep_finite();
 
 CREATE TRIGGER keep_sector BEFORE INSERT OR UPDATE OF subject_type, sector_identifier ON public.oauth_client FOR EACH ROW EXECUTE FUNCTION public.keep_sector();
+
+CREATE TRIGGER raise_epochs BEFORE UPDATE OF suspended_at, deleted_at ON public."user" FOR EACH ROW WHEN ((((old.suspended_at IS NULL) <> (new.suspended_at IS NULL)) OR ((old.deleted_at IS NULL) <> (new.deleted_at IS NULL)))) EXECUTE FUNCTION public.raise_epochs();
 
 CREATE TRIGGER refuse_dead_rotation BEFORE UPDATE OF revoked ON public.oauth_refresh_token FOR EACH ROW WHEN (((old.revoked IS NULL) AND (new.revoked IS NOT NULL) AND (new.successor IS NULL))) EXECUTE FUNCTION public.refuse_dead_rotation();
 

@@ -48,7 +48,7 @@ RETURNING u.*;
 -- name: SuspendUser :one
 WITH suspended AS MATERIALIZED (
     UPDATE "user" AS u
-    SET suspended_at = now(), grants_epoch = u.grants_epoch + 1, sessions_epoch = u.sessions_epoch + 1, ended_grants = '{}', updated_at = now()
+    SET suspended_at = now(), updated_at = now() -- raise_epochs, a trigger, ends grants and sessions
     WHERE u.id = @id::user_id AND u.suspended_at IS NULL AND u.deleted_at IS NULL
     RETURNING u.id
 )
@@ -66,7 +66,7 @@ LEFT JOIN suspended AS n ON true;
 -- name: ReinstateUser :one
 WITH reinstated AS (
     UPDATE "user" AS u
-    SET suspended_at = NULL, grants_epoch = u.grants_epoch + 1, sessions_epoch = u.sessions_epoch + 1, ended_grants = '{}', updated_at = now()
+    SET suspended_at = NULL, updated_at = now() -- raise_epochs ends what another server wrote meanwhile
     WHERE u.id = @id::user_id AND u.suspended_at IS NOT NULL AND u.deleted_at IS NULL
     RETURNING u.id
 )
@@ -83,8 +83,8 @@ LEFT JOIN reinstated AS n ON true;
 -- name: DeleteUser :one
 WITH deleted AS MATERIALIZED (
     UPDATE "user" AS u
-    SET deleted_at = now(), suspended_at = coalesce(u.suspended_at, now()), grants_epoch = u.grants_epoch + 1,
-        sessions_epoch = u.sessions_epoch + 1, ended_grants = '{}', name = '', email = NULL, email_verified = false, image = NULL,
+    -- raise_epochs, a trigger, ends grants and sessions
+    SET deleted_at = now(), suspended_at = coalesce(u.suspended_at, now()), name = '', email = NULL, email_verified = false, image = NULL,
         updated_at = now()
     WHERE u.id = @id::user_id AND u.deleted_at IS NULL
     RETURNING u.id

@@ -62,8 +62,8 @@ func (q *Queries) CreateUser(ctx context.Context, arg CreateUserParams) (User, e
 const deleteUser = `-- name: DeleteUser :one
 WITH deleted AS MATERIALIZED (
     UPDATE "user" AS u
-    SET deleted_at = now(), suspended_at = coalesce(u.suspended_at, now()), grants_epoch = u.grants_epoch + 1,
-        sessions_epoch = u.sessions_epoch + 1, ended_grants = '{}', name = '', email = NULL, email_verified = false, image = NULL,
+    -- raise_epochs, a trigger, ends grants and sessions
+    SET deleted_at = now(), suspended_at = coalesce(u.suspended_at, now()), name = '', email = NULL, email_verified = false, image = NULL,
         updated_at = now()
     WHERE u.id = $1::user_id AND u.deleted_at IS NULL
     RETURNING u.id
@@ -617,7 +617,7 @@ func (q *Queries) ListUsers(ctx context.Context, arg ListUsersParams) ([]User, e
 const reinstateUser = `-- name: ReinstateUser :one
 WITH reinstated AS (
     UPDATE "user" AS u
-    SET suspended_at = NULL, grants_epoch = u.grants_epoch + 1, sessions_epoch = u.sessions_epoch + 1, ended_grants = '{}', updated_at = now()
+    SET suspended_at = NULL, updated_at = now() -- raise_epochs ends what another server wrote meanwhile
     WHERE u.id = $1::user_id AND u.suspended_at IS NOT NULL AND u.deleted_at IS NULL
     RETURNING u.id
 )
@@ -645,7 +645,7 @@ func (q *Queries) ReinstateUser(ctx context.Context, id UserID) (Outcome, error)
 const suspendUser = `-- name: SuspendUser :one
 WITH suspended AS MATERIALIZED (
     UPDATE "user" AS u
-    SET suspended_at = now(), grants_epoch = u.grants_epoch + 1, sessions_epoch = u.sessions_epoch + 1, ended_grants = '{}', updated_at = now()
+    SET suspended_at = now(), updated_at = now() -- raise_epochs, a trigger, ends grants and sessions
     WHERE u.id = $1::user_id AND u.suspended_at IS NULL AND u.deleted_at IS NULL
     RETURNING u.id
 )

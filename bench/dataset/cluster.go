@@ -48,10 +48,13 @@ func ServerOf(c *devdb.Cluster) (*Server, error) {
 		q.Set("port", strconv.Itoa(c.Port))
 		s.base.RawQuery = q.Encode()
 	}
+	if s.base.RawQuery == "" { // callers add to it
+		s.base.RawQuery = "sslmode=prefer"
+	}
 	return s, nil
 }
 
-// URL is the address of a database on the server.
+// URL is the address of a database on the server, with a query.
 func (s *Server) URL(database string) string {
 	u := s.base
 	u.Path = "/" + database

@@ -410,6 +410,7 @@ func (r *Results) environment() string {
 	put("Processors", strings.TrimSuffix(fmt.Sprintf("%d × %s", e.CPUs, e.CPU), " × "))
 	put("Memory", or(float64(e.Memory), func(v float64) string { return fmt.Sprintf("%.1f GiB", v/(1<<30)) }))
 	put("Transport without a proxy", e.Transport)
+	put("Load average before the run", e.Load)
 	var settings []string
 	for _, name := range slices.Sorted(maps.Keys(e.Settings)) {
 		settings = append(settings, fmt.Sprintf("`%s = %s`", name, e.Settings[name]))

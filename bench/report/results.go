@@ -39,6 +39,7 @@ type Environment struct {
 	Memory     int64             // bytes
 	Settings   map[string]string // of the server that matter to the figures
 	Transport  string            // "Unix socket", say
+	Load       string            // the average before the run
 }
 
 // Subject describes one of the subjects, for the legend.

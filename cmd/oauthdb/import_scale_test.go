@@ -126,7 +126,7 @@ func TestImportAtScale(t *testing.T) {
 		if want := fmt.Sprintf("%d records read: %d taken, 0 taken with changes, 0 there before, %d refused\n", v.records, v.records-v.refused, v.refused); !strings.HasSuffix(fmt.Sprint(cmd.Stdout), want) || strings.Count(fmt.Sprint(cmd.Stdout), "\n") != v.refused+1 {
 			t.Errorf("%s: it says\n%s\nwant\n%s", v.args, cmd.Stdout, want)
 		}
-		if memory > 256 {
+		if *scaleUsers > 2000 && memory > 128 { // by itself: the system counts what this process has, too
 			t.Errorf("%s: it needs %d MiB", v.args, memory)
 		}
 		t.Logf("%s: %d records in %v, %.0f a second, with %d MiB of memory", v.args, v.records, took.Round(time.Millisecond), float64(v.records)/took.Seconds(), memory)

@@ -32,7 +32,9 @@ type BetterAuthOptions struct {
 // its OAuth provider, or of the OIDC provider that it had before.
 func BetterAuth(ctx context.Context, s *Source, o BetterAuthOptions) (iter.Seq2[Item, error], error) {
 	has := map[string]bool{}
-	for _, c := range []struct{ table, column string }{{`"user"`, "emailVerified"}, {`"oauthClient"`, "clientId"}, {`"oauthClientResource"`, "resourceId"}, {`"oauthApplication"`, "clientId"}} {
+	for _, c := range []struct{ table, column string }{
+		{`"user"`, "emailVerified"}, {`"oauthClient"`, "clientId"}, {`"oauthClientResource"`, "resourceId"}, {`"oauthApplication"`, "clientId"},
+	} {
 		found, err := s.Has(ctx, c.table, c.column)
 		if err != nil {
 			return nil, err
@@ -94,7 +96,8 @@ const (
 		ORDER BY g.id`
 	betterAuthRefreshTokens = `
 		SELECT jsonb_build_object(
-			'name', coalesce(r."authorizationCodeId", r.id::text), 'clientId', r."clientId", 'userId', r."userId"::text, 'tokens', jsonb_agg(to_jsonb(r) ORDER BY r."createdAt")
+			'name', coalesce(r."authorizationCodeId", r.id::text), 'clientId', r."clientId", 'userId', r."userId"::text,
+			'tokens', jsonb_agg(to_jsonb(r) ORDER BY r."createdAt")
 		)
 		FROM "oauthRefreshToken" AS r
 		WHERE r.revoked IS NULL AND r."expiresAt" > now()
@@ -194,8 +197,9 @@ func betterAuthHash(hashed string) (string, bool) {
 	return fmt.Sprintf("$scrypt$ln=14,r=16,p=1$%s$%s", base64.RawStdEncoding.EncodeToString([]byte(parts[1])), base64.RawStdEncoding.EncodeToString(key)), true
 }
 
-// betterAuthSecret puts a stored secret where it belongs. By default the OAuth provider stores the digest that oauthdb does, and the older one the
-// secret itself, which its generator makes of 32 letters. What is neither, encrypted say, isn't digested: then whoever has seen their table could present it.
+// betterAuthSecret puts a stored secret where it belongs. By default the OAuth provider stores the digest that oauthdb does, and the older
+// one the secret itself, which its generator makes of 32 letters. What is neither, encrypted say, isn't digested: then whoever has seen
+// their table could present it.
 func betterAuthSecret(p *store.CreateClientParams, stored *string, options BetterAuthOptions, older bool) (notes []string, err error) {
 	if stored == nil {
 		return nil, nil
@@ -234,7 +238,8 @@ func betterAuthClient(o map[string]json.RawMessage, options BetterAuthOptions) I
 	if id == nil {
 		return Item{Refused: errors.New("clientId is missing")}
 	}
-	disabled, skipConsent, endSession, pkce, public := m.boolean("disabled"), m.boolean("skipConsent"), m.boolean("enableEndSession"), m.boolean("requirePKCE"), m.boolean("public")
+	disabled, skipConsent, endSession := m.boolean("disabled"), m.boolean("skipConsent"), m.boolean("enableEndSession")
+	pkce, public := m.boolean("requirePKCE"), m.boolean("public")
 	user, tenant := m.text("userId"), m.text("referenceId")
 	var scopes, resources []string
 	hasScopes := m.take("scopes", &scopes)

@@ -46,7 +46,8 @@ func betterAuthConsent(o map[string]json.RawMessage, _ BetterAuthOptions) Item {
 	}}
 }
 
-// betterAuthRefreshToken is a grant with its refresh tokens that haven't been rotated. By default better-auth stores the digests that oauthdb does.
+// betterAuthRefreshToken is a grant with its refresh tokens that haven't been rotated. By default better-auth stores the digests that
+// oauthdb does.
 func betterAuthRefreshToken(o map[string]json.RawMessage, options BetterAuthOptions) Item {
 	m := members{o: o}
 	name := m.text("name")
@@ -109,7 +110,8 @@ func betterAuthOlderToken(o map[string]json.RawMessage, options BetterAuthOption
 }
 
 func betterAuthGrant(p store.ImportRefreshTokenParams, g granted, name string, options BetterAuthOptions) Item {
-	p.ID, p.UserID, p.ClientID, p.ReferenceID, p.Scopes, p.Resources, p.GrantedAt = grantID(g, name), g.user, g.client, g.tenant, g.scopes, g.resources, g.at
+	p.ID, p.UserID, p.ClientID, p.ReferenceID = grantID(g, name), g.user, g.client, g.tenant
+	p.Scopes, p.Resources, p.GrantedAt = g.scopes, g.resources, g.at
 	p.RefreshTokenLifetime, p.FamilyLifetime = options.Lifetimes.RefreshToken, options.Lifetimes.Family
 	return Item{ID: g.id(), Store: func(ctx context.Context, q *store.Queries) error {
 		outcome, err := q.ImportRefreshToken(ctx, p)

@@ -195,11 +195,11 @@ func TestEndingsOfDeletedUsersAndClients(t *testing.T) {
 		{"", byClient, store.OutcomeEnded, "0 1"},
 		{`UPDATE "user" SET ended_grants = (SELECT jsonb_object_agg('c' || n, '{"": 1}'::jsonb) FROM generate_series(1, 255) AS n) WHERE id = {user}`, byClient, store.OutcomeEnded, "0 256"},
 		{`UPDATE "user" SET ended_grants = (SELECT jsonb_object_agg('c' || n, '{"": 1}'::jsonb) FROM generate_series(1, 256) AS n) WHERE id = {user}`, byClient, store.OutcomeEnded, "1 0"},
-		{userGone, byClient, store.OutcomeUnknown, "0 0"},
+		{userGone, byClient, store.OutcomeUnknown, "1 0"},
 		{`UPDATE "user" SET ended_grants = '{"c": {"": 1}}' WHERE id = {user}`, func(q *store.Queries) (store.Outcome, error) {
 			return q.RevokeUserAuthorizations(w.Ctx, w.User)
 		}, store.OutcomeEnded, "1 0"},
-		{userGone, func(q *store.Queries) (store.Outcome, error) { return q.RevokeUserAuthorizations(w.Ctx, w.User) }, store.OutcomeUnknown, "0 0"},
+		{userGone, func(q *store.Queries) (store.Outcome, error) { return q.RevokeUserAuthorizations(w.Ctx, w.User) }, store.OutcomeUnknown, "1 0"},
 		{clientGone, func(q *store.Queries) (store.Outcome, error) { return q.RevokeClientAuthorizations(w.Ctx, w.Client) }, store.OutcomeUnknown, "0 0"},
 	} {
 		w.undone(func(tx pgx.Tx, q *store.Queries) {

@@ -572,29 +572,31 @@ func TestEachPartOfLivenessCountsAlone(t *testing.T) {
 	all := []string{bound.Access, bound.Refresh, unbound.Access, unbound.Refresh, exchanged, own}
 	for sql, live := range map[string]string{ // which of all are live afterwards
 		`UPDATE "user" SET name = 'Grace'`: "111111",
-		`UPDATE oauth_authorization SET revoked_at = now(), revoked_reason = 'token_revoked'`:          "000001",
-		`UPDATE oauth_authorization SET client_epoch = client_epoch - 1`:                               "000001",
-		`UPDATE oauth_authorization SET user_epoch = user_epoch - 1`:                                   "000001",
-		`UPDATE oauth_authorization SET pair_epoch = pair_epoch - 1`:                                   "000001",
-		`UPDATE "user" SET suspended_at = now()`:                                                       "000001",
-		`UPDATE "user" SET deleted_at = now()`:                                                         "000001",
-		`UPDATE session SET expires_at = now()`:                                                        "001111",
-		`UPDATE session SET user_sessions_epoch = user_sessions_epoch - 1`:                             "001111",
-		`UPDATE session SET user_sessions_epoch = user_sessions_epoch + 1`:                             "111111",
-		`UPDATE oauth_client SET disabled = true WHERE client_id = '` + string(w.Client) + `'`:         "000001",
-		`UPDATE oauth_client SET disabled = true WHERE client_id = '` + string(api) + `'`:              "111101",
-		`UPDATE oauth_client SET disabled = true WHERE client_id = '` + string(w.machine()) + `'`:      "111110",
-		`UPDATE oauth_access_token SET client_epoch = client_epoch - 1 WHERE client_epoch IS NOT NULL`: "111100",
-		`UPDATE oauth_access_token SET pair_epoch = pair_epoch - 1 WHERE pair_epoch IS NOT NULL`:       "111101",
-		`UPDATE oauth_access_token SET revoked = now()`:                                                "010100",
-		`UPDATE oauth_access_token SET expires_at = now()`:                                             "010100",
-		`UPDATE oauth_access_token SET expires_at = NULL`:                                              "111111",
-		`UPDATE oauth_refresh_token SET revoked = now()`:                                               "101011",
-		`UPDATE oauth_refresh_token SET expires_at = now()`:                                            "101011",
-		`UPDATE oauth_refresh_token SET expires_at = NULL`:                                             "111111",
+		`UPDATE oauth_authorization SET revoked_at = now(), revoked_reason = 'token_revoked'`:                                            "000001",
+		`UPDATE oauth_authorization SET client_epoch = client_epoch - 1`:                                                                 "000001",
+		`UPDATE oauth_authorization SET user_epoch = user_epoch - 1`:                                                                     "000001",
+		`UPDATE oauth_authorization SET pair_epoch = pair_epoch - 1`:                                                                     "000001",
+		`UPDATE "user" SET suspended_at = now(); UPDATE "user" SET grants_epoch = grants_epoch - 1, sessions_epoch = sessions_epoch - 1`: "000001",
+		`UPDATE "user" SET deleted_at = now(); UPDATE "user" SET grants_epoch = grants_epoch - 1, sessions_epoch = sessions_epoch - 1`:   "000001",
+		`UPDATE session SET expires_at = now()`:                                                                                          "001111",
+		`UPDATE session SET user_sessions_epoch = user_sessions_epoch - 1`:                                                               "001111",
+		`UPDATE session SET user_sessions_epoch = user_sessions_epoch + 1`:                                                               "111111",
+		`UPDATE oauth_client SET disabled = true WHERE client_id = '` + string(w.Client) + `'`:                                           "000001",
+		`UPDATE oauth_client SET disabled = true WHERE client_id = '` + string(api) + `'`:                                                "111101",
+		`UPDATE oauth_client SET disabled = true WHERE client_id = '` + string(w.machine()) + `'`:                                        "111110",
+		`UPDATE oauth_access_token SET client_epoch = client_epoch - 1 WHERE client_epoch IS NOT NULL`:                                   "111100",
+		`UPDATE oauth_access_token SET pair_epoch = pair_epoch - 1 WHERE pair_epoch IS NOT NULL`:                                         "111101",
+		`UPDATE oauth_access_token SET revoked = now()`:                                                                                  "010100",
+		`UPDATE oauth_access_token SET expires_at = now()`:                                                                               "010100",
+		`UPDATE oauth_access_token SET expires_at = NULL`:                                                                                "111111",
+		`UPDATE oauth_refresh_token SET revoked = now()`:                                                                                 "101011",
+		`UPDATE oauth_refresh_token SET expires_at = now()`:                                                                              "101011",
+		`UPDATE oauth_refresh_token SET expires_at = NULL`:                                                                               "111111",
 	} {
 		w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
-			exec(sql)
+			for each := range strings.SplitSeq(sql, "; ") {
+				exec(each)
+			}
 			for i, raw := range all {
 				r, err := q.IntrospectToken(w.Ctx, store.IntrospectTokenParams{Token: fixture.Digest(raw), ClientAuthMethod: fixture.Server})
 				w.OK(err)

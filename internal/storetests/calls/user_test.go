@@ -561,3 +561,35 @@ func TestClientStoredWhileItsUserIsDeletedIsDisabled(t *testing.T) {
 	w.OK(err)
 	wantEqual(t, "disabled", c.Disabled, true)
 }
+
+// A suspension, its end and a deletion raise both counters of the user and empty the map, whoever writes the row. Nothing else does.
+func TestSuspensionByAnUpdateEndsAll(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	const epochs = `SELECT u.grants_epoch AS a, u.sessions_epoch AS b, u.ended_grants AS c FROM "user" AS u WHERE u.id = $1`
+	for _, c := range []struct{ before, sql, want string }{
+		{"", `name = 'Grace', updated_at = now()`, `3 5 {"x": {"": 1}}`},
+		{"", `suspended_at = now()`, `4 6 {}`},
+		{"", `suspended_at = NULL, deleted_at = NULL`, `3 5 {"x": {"": 1}}`},
+		{"", `deleted_at = now()`, `4 6 {}`},
+		{"", `suspended_at = now(), grants_epoch = 9, sessions_epoch = 8`, `9 8 {}`},
+		{`suspended_at = now()`, `suspended_at = now() - interval '1 day'`, `3 5 {"x": {"": 1}}`},
+		{`suspended_at = now()`, `suspended_at = NULL`, `4 6 {}`},
+		{`suspended_at = now()`, `deleted_at = now()`, `4 6 {}`},
+		{`deleted_at = now()`, `deleted_at = NULL`, `4 6 {}`},
+	} {
+		tx, err := w.Pool.Begin(w.Ctx)
+		w.OK(err)
+		set := func(sql string) {
+			_, err := tx.Exec(w.Ctx, `UPDATE "user" SET `+sql+` WHERE id = $1`, string(w.User))
+			w.OK(err)
+		}
+		if c.before != "" {
+			set(c.before)
+		}
+		set(`grants_epoch = 3, sessions_epoch = 5, ended_grants = '{"x": {"": 1}}'`)
+		set(c.sql)
+		wantEqual(t, c.before+"; "+c.sql, w.scanned(tx, epochs, string(w.User)), c.want)
+		w.OK(tx.Rollback(w.Ctx))
+	}
+}

@@ -60,6 +60,14 @@ var endings = []ending{
 		_, err := w.q.ReinstateUser(w.ctx, r.user)
 		return store.OutcomeEnded, err
 	}},
+	{name: "another server's suspension, and that it is lifted", end: func(w *world, r row) (store.Outcome, error) {
+		for _, sql := range []string{`UPDATE "user" SET suspended_at = now() WHERE id = $1`, `UPDATE "user" SET suspended_at = NULL WHERE id = $1`} {
+			if _, err := w.pool.Exec(w.ctx, sql, r.user); err != nil {
+				return "", err
+			}
+		}
+		return store.OutcomeEnded, nil
+	}},
 	{name: "DeleteUser", end: func(w *world, r row) (store.Outcome, error) {
 		a, err := w.q.DeleteUser(w.ctx, r.user)
 		return a.Outcome, err

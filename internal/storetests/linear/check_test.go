@@ -224,14 +224,15 @@ func TestAGrantIsOvertaken(t *testing.T) {
 	call(0, "FindAuthorizationByUserCode", store.FindAuthorizationByUserCodeParams{UserCode: token.DigestOf("user code"), UserID: w.users[0]})
 	holder, err := pool.Begin(ctx)
 	if err == nil {
-		_, err = holder.Exec(ctx, `SELECT FROM oauth_authorization WHERE id = 'a1' FOR NO KEY UPDATE`)
+		// the last thing that an approval writes
+		_, err = holder.Exec(ctx, `INSERT INTO session_client (session_id, client_id, user_id, sub, sid) VALUES ($1, $2, $3, 'x', 'x')`, w.sessions[0].id, w.clients[1], w.users[0])
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	approved := make(chan model.Answer, 1)
 	go func() {
-		approved <- call(1, "ApproveAuthorization", store.ApproveAuthorizationParams{ID: "a1", UserID: w.users[0], GrantedScopes: offline, DefaultScopes: defaults, CodeLifetime: far})
+		approved <- call(1, "ApproveAuthorization", store.ApproveAuthorizationParams{ID: "a1", UserID: w.users[0], SessionID: &w.sessions[0].id, GrantedScopes: offline, DefaultScopes: defaults, CodeLifetime: far})
 	}()
 	for waits := false; !waits && len(approved) == 0; {
 		// pg_stat_activity would stay as the transaction has seen it first

@@ -313,7 +313,7 @@ var faults = []fault{
 	// Endings.
 	{in: "RevokeUserAuthorizations", name: "the map is emptied alone", mood: "endings", right: "grants_epoch = u.grants_epoch + 1, ", wrong: ""},
 	{in: "RevokeClientAuthorizations", name: "nothing", mood: "endings", right: "grants_epoch = c.grants_epoch + 1, ", wrong: ""},
-	{in: "ReinstateUser", name: "what another server wrote meanwhile", scene: "a user is suspended", right: "grants_epoch = u.grants_epoch + 1, ", wrong: ""},
+	{in: "raise_epochs", name: "what another server wrote meanwhile", scene: "a user is suspended", right: "OLD.grants_epoch + 1", wrong: "OLD.grants_epoch"},
 	{in: "disable_owned_clients", name: "the clients of a deleted user", scene: "the owner of a client is deleted", right: "SET disabled = true, ", wrong: "SET "},
 	{in: "EndUserSessions", name: "the one to keep", mood: "sessions", right: "THEN o.sessions_epoch ELSE", wrong: "THEN s.user_sessions_epoch ELSE"},
 	{in: "ExtendSession", name: "beyond its maximum", scene: "sessions", right: "least(deadline($1::interval, NULL, 'Lifetime'), s.created_at + $2::interval)", wrong: "greatest(deadline($1::interval, NULL, 'Lifetime'), 0 * $2::interval + s.created_at)"},

@@ -54,7 +54,8 @@ var schemaTables = []tableSpec{
 			user_email_idx (email)
 			user_created_at_idx (created_at, id)
 			user_deleted_at_idx (deleted_at) WHERE (deleted_at IS NOT NULL)`,
-		checks: `user_times_are_finite`,
+		checks:   `user_times_are_finite`,
+		triggers: `raise_epochs`,
 	},
 	{
 		name: "session",
@@ -918,6 +919,7 @@ const schemaFunctions = `
 	pair_epoch(jsonb,text,text)
 	proof_is_fresh(text,timestamp with time zone)
 	proves_host(text[])
+	raise_epochs()
 	read_again(authorization_id,user_id,session_id)
 	refresh_token_is_live(oauth_refresh_token,oauth_authorization,oauth_client,"user",session)
 	refuse_dead_rotation()
