@@ -85,7 +85,11 @@ bench: ## compare with other ways to do the same and write docs/performance.md, 
 	go run -C bench ./endings -write ../docs/performance.md
 sizing: ## measure how much the calls write and how large the tables become, and write docs/sizing.md, in 10 minutes
 	go run -C bench ./sizing -write ../docs/sizing.md $(SIZINGFLAGS)
-.PHONY: bench-steady
+.PHONY: bench-steady bench-collector bench-size
+bench-collector: ## see what collecting at several paces makes of the p99 of introspection, in five minutes
+	go run -C bench . -sizes 1000000 -conns 1 -works introspect-hit -subjects store -rounds 1 -delays 0 -cost-ops 0 -settings=false -collector-rounds 3 $(BENCHFLAGS)
+bench-size: ## compare the p50 of each work with that on 10 thousand access tokens; 100 million take 150 GB: make bench-size SIZE=100000000
+	go run -C bench . -sizes 10000,$(or $(SIZE),10000000) -conns 1 -subjects store -delays 0 -cost-ops 0 -settings=false -collector-rounds 0 $(BENCHFLAGS)
 bench-steady: ## see whether tables stay as large as they are under steady work, in docs/sizing.md and a plot: make bench-steady LASTS=1h
 	go run -C bench ./sizing -calls 0 -lasts 0 -steady $(or $(LASTS),1h) -rate 20 -plot ../docs/performance/steady.svg -write ../docs/sizing.md
 bench-quick: ## measure the main calls on little data, for benchstat, in two minutes
@@ -104,7 +108,7 @@ cells: ## set up two cells by docs/cells/setup.sh, and kill the primary of each
 	@command -v pg_autoctl >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y \
 		pgbouncer pg-auto-failover-cli $$(apt-cache search --names-only '^postgresql-[0-9]+-auto-failover$$' | cut -d ' ' -f 1 | tail -n 1); } || \
 		{ echo "cells: pg_auto_failover is needed: apt install pg-auto-failover-cli postgresql-15-auto-failover pgbouncer" >&2; exit 1; }
-	cd internal/storetests && go test ./cells -run '^TestTheScript' -count=1 -v $(TESTFLAGS)
+	cd internal/storetests && go test ./cells -run '^TestTheScript' -count=1 -v -back $(TESTFLAGS)
 .PHONY: replicas
 replicas: ## have a standby that lags answer introspections after revocations: make replicas LAG=5s REVOCATIONS=50
 	cd internal/storetests && go test ./replica -count=1 -v -timeout 60m -lag $(or $(LAG),1500ms) -revocations $(or $(REVOCATIONS),20) $(TESTFLAGS)

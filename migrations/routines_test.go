@@ -46,7 +46,7 @@ func TestFunctionsAreWhatTheirFilesSay(t *testing.T) {
 		t.Fatal("there is no function")
 	}
 
-	paths, err := filepath.Glob("../routines/*")
+	paths, err := filepath.Glob("../routines/*.sql")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -237,201 +237,235 @@ LEFT JOIN last_of_page AS l ON true;
 --   - oauth_client_assertion: a digest, and the id of a grant that is returned
 -- name: ExportUser :many
 WITH kept AS (
-    SELECT 'account'::text AS table_name, k.id::text AS id, (
-        SELECT to_jsonb(o)
-        FROM (
-            SELECT k.id, k.created_at, k.updated_at, k.account_id, k.provider_id, k.user_id, k.access_token_expires_at,
-                k.refresh_token_expires_at, k.scope
-        ) AS o
-    )::jsonb AS data
-    FROM account AS k
-    WHERE k.user_id = @user_id::user_id
+    SELECT 'account'::text AS table_name, o.id::text AS id, to_jsonb(o) AS data
+    FROM (
+        SELECT k.id, k.created_at, k.updated_at, k.account_id, k.provider_id, k.user_id, k.access_token_expires_at,
+            k.refresh_token_expires_at, k.scope
+        FROM account AS k
+        WHERE k.user_id = @user_id::user_id
+          AND 'account' COLLATE "C" >= @after_table_name::text
+          AND k.id::text COLLATE "C" > CASE @after_table_name::text WHEN 'account' THEN @after_id::text ELSE '' END
+        ORDER BY k.id::text COLLATE "C"
+        LIMIT @page_size::integer
+    ) AS o
     UNION ALL
-    SELECT 'device_code'::text AS table_name, d.id::text AS id, (
-        SELECT to_jsonb(o)
-        FROM (
-            SELECT d.id, d.created_at, d.updated_at, d.user_id, d.expires_at, d.status, d.last_polled_at, d.polling_interval, d.client_id,
-                d.scope, d.oauth_client_id, d.resources
-        ) AS o
-    )::jsonb AS data
-    FROM device_code AS d
-    WHERE d.user_id = @user_id::user_id
+    SELECT 'device_code'::text AS table_name, o.id::text AS id, to_jsonb(o) AS data
+    FROM (
+        SELECT d.id, d.created_at, d.updated_at, d.user_id, d.expires_at, d.status, d.last_polled_at, d.polling_interval, d.client_id,
+            d.scope, d.oauth_client_id, d.resources
+        FROM device_code AS d
+        WHERE d.user_id = @user_id::user_id
+          AND 'device_code' COLLATE "C" >= @after_table_name::text
+          AND d.id::text COLLATE "C" > CASE @after_table_name::text WHEN 'device_code' THEN @after_id::text ELSE '' END
+        ORDER BY d.id::text COLLATE "C"
+        LIMIT @page_size::integer
+    ) AS o
     UNION ALL
-    SELECT 'oauth_access_token'::text AS table_name, t.id::text AS id, (
-        SELECT to_jsonb(o)
-        FROM (
-            SELECT t.id, t.created_at, t.updated_at, t.client_id, t.session_id, t.user_id, t.reference_id, t.refresh_id, t.expires_at,
-                t.scopes, t.revoked, t.resources, t.authorization_details, t.confirmation, t.authorization_code_id, t.authorization_id,
-                t.act, t.client_epoch, t.pair_epoch, t.requested_user_info_claims, t.subject_token_id, t.may_act
-        ) AS o
-    )::jsonb AS data
-    FROM oauth_access_token AS t
-    WHERE t.user_id = @user_id::user_id
+    SELECT 'oauth_access_token'::text AS table_name, o.id::text AS id, to_jsonb(o) AS data
+    FROM (
+        SELECT t.id, t.created_at, t.updated_at, t.client_id, t.session_id, t.user_id, t.reference_id, t.refresh_id, t.expires_at,
+            t.scopes, t.revoked, t.resources, t.authorization_details, t.confirmation, t.authorization_code_id, t.authorization_id,
+            t.act, t.client_epoch, t.pair_epoch, t.requested_user_info_claims, t.subject_token_id, t.may_act
+        FROM oauth_access_token AS t
+        WHERE t.user_id = @user_id::user_id
+          AND 'oauth_access_token' COLLATE "C" >= @after_table_name::text
+          AND t.id::text COLLATE "C" > CASE @after_table_name::text WHEN 'oauth_access_token' THEN @after_id::text ELSE '' END
+        ORDER BY t.id::text COLLATE "C"
+        LIMIT @page_size::integer
+    ) AS o
     UNION ALL
-    SELECT 'oauth_authorization'::text AS table_name, a.id::text AS id, (
-        SELECT to_jsonb(o)
-        FROM (
-            SELECT a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.redirect_uri, a.response_type, a.response_mode,
-                a.scopes, a.code_challenge_method, a.resources, a.authorization_details, a.claims, a.request_uri_expires_at,
-                a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at,
-                a.bound, a.user_epoch, a.client_epoch, a.pair_epoch, a.code_expires_at, a.redeemed_at, a.redeemed_as, a.confirmation,
-                a.act, a.may_act, a.max_expires_at, a.revoked_at, a.revoked_reason, a.acr_values, a.max_age
-        ) AS o
-    )::jsonb AS data
-    FROM oauth_authorization AS a
-    WHERE a.user_id = @user_id::user_id
+    SELECT 'oauth_authorization'::text AS table_name, o.id::text AS id, to_jsonb(o) AS data
+    FROM (
+        SELECT a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.redirect_uri, a.response_type, a.response_mode,
+            a.scopes, a.code_challenge_method, a.resources, a.authorization_details, a.claims, a.request_uri_expires_at,
+            a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at,
+            a.bound, a.user_epoch, a.client_epoch, a.pair_epoch, a.code_expires_at, a.redeemed_at, a.redeemed_as, a.confirmation,
+            a.act, a.may_act, a.max_expires_at, a.revoked_at, a.revoked_reason, a.acr_values, a.max_age
+        FROM oauth_authorization AS a
+        WHERE a.user_id = @user_id::user_id
+          AND 'oauth_authorization' COLLATE "C" >= @after_table_name::text
+          AND a.id::text COLLATE "C" > CASE @after_table_name::text WHEN 'oauth_authorization' THEN @after_id::text ELSE '' END
+        ORDER BY a.id::text COLLATE "C"
+        LIMIT @page_size::integer
+    ) AS o
     UNION ALL
-    SELECT 'oauth_client'::text AS table_name, c.id::text AS id, (
-        SELECT to_jsonb(o)
-        FROM (
-            SELECT c.id, c.created_at, c.updated_at, c.client_id, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id,
-                c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.redirect_uris,
-                c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type,
-                c.reference_id, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.subject_type, c.sector_identifier,
-                c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime,
-                c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used,
-                c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens,
-                c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip,
-                c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id,
-                c.client_credentials_scopes, c.resources, c.authorization_details_types, c.document_uri, c.document_etag,
-                c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at, c.consents_epoch
-        ) AS o
-    )::jsonb AS data
-    FROM oauth_client AS c
-    WHERE c.user_id = @user_id::user_id
+    SELECT 'oauth_client'::text AS table_name, o.id::text AS id, to_jsonb(o) AS data
+    FROM (
+        SELECT c.id, c.created_at, c.updated_at, c.client_id, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id,
+            c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.redirect_uris,
+            c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type,
+            c.reference_id, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.subject_type, c.sector_identifier,
+            c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime,
+            c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used,
+            c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens,
+            c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip,
+            c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id,
+            c.client_credentials_scopes, c.resources, c.authorization_details_types, c.document_uri, c.document_etag,
+            c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at, c.consents_epoch
+        FROM oauth_client AS c
+        WHERE c.user_id = @user_id::user_id
+          AND 'oauth_client' COLLATE "C" >= @after_table_name::text
+          AND c.id::text COLLATE "C" > CASE @after_table_name::text WHEN 'oauth_client' THEN @after_id::text ELSE '' END
+        ORDER BY c.id::text COLLATE "C"
+        LIMIT @page_size::integer
+    ) AS o
     UNION ALL
-    SELECT 'oauth_client_resource'::text AS table_name, r.id::text AS id, (
-        SELECT to_jsonb(o)
-        FROM (
-            SELECT r.id, r.created_at, r.updated_at, r.client_id, r.resource_id
-        ) AS o
-    )::jsonb AS data
-    FROM oauth_client_resource AS r
-    JOIN oauth_client AS c ON c.client_id = r.client_id
-    WHERE c.user_id = @user_id::user_id
+    SELECT 'oauth_client_resource'::text AS table_name, o.id::text AS id, to_jsonb(o) AS data
+    FROM (
+        SELECT r.id, r.created_at, r.updated_at, r.client_id, r.resource_id
+        FROM oauth_client_resource AS r
+        JOIN oauth_client AS c ON c.client_id = r.client_id
+        WHERE c.user_id = @user_id::user_id
+          AND 'oauth_client_resource' COLLATE "C" >= @after_table_name::text
+          AND r.id::text COLLATE "C" > CASE @after_table_name::text WHEN 'oauth_client_resource' THEN @after_id::text ELSE '' END
+        ORDER BY r.id::text COLLATE "C"
+        LIMIT @page_size::integer
+    ) AS o
     UNION ALL
-    SELECT 'oauth_client_secret'::text AS table_name, x.id::text AS id, (
-        SELECT to_jsonb(o)
-        FROM (
-            SELECT x.id, x.created_at, x.updated_at, x.client_id, x.expires_at
-        ) AS o
-    )::jsonb AS data
-    FROM oauth_client_secret AS x
-    JOIN oauth_client AS c ON c.client_id = x.client_id
-    WHERE c.user_id = @user_id::user_id
+    SELECT 'oauth_client_secret'::text AS table_name, o.id::text AS id, to_jsonb(o) AS data
+    FROM (
+        SELECT x.id, x.created_at, x.updated_at, x.client_id, x.expires_at
+        FROM oauth_client_secret AS x
+        JOIN oauth_client AS c ON c.client_id = x.client_id
+        WHERE c.user_id = @user_id::user_id
+          AND 'oauth_client_secret' COLLATE "C" >= @after_table_name::text
+          AND x.id::text COLLATE "C" > CASE @after_table_name::text WHEN 'oauth_client_secret' THEN @after_id::text ELSE '' END
+        ORDER BY x.id::text COLLATE "C"
+        LIMIT @page_size::integer
+    ) AS o
     UNION ALL
-    SELECT 'oauth_consent'::text AS table_name, g.id::text AS id, (
-        SELECT to_jsonb(o)
-        FROM (
-            SELECT g.id, g.created_at, g.updated_at, g.client_id, g.user_id, g.reference_id, g.scopes, g.resource_scopes, g.user_epoch,
-                g.pair_epoch, g.resources, g.requested_user_info_claims, g.authorization_details, g.client_epoch
-        ) AS o
-    )::jsonb AS data
-    FROM oauth_consent AS g
-    WHERE g.user_id = @user_id::user_id
+    SELECT 'oauth_consent'::text AS table_name, o.id::text AS id, to_jsonb(o) AS data
+    FROM (
+        SELECT g.id, g.created_at, g.updated_at, g.client_id, g.user_id, g.reference_id, g.scopes, g.resource_scopes, g.user_epoch,
+            g.pair_epoch, g.resources, g.requested_user_info_claims, g.authorization_details, g.client_epoch
+        FROM oauth_consent AS g
+        WHERE g.user_id = @user_id::user_id
+          AND 'oauth_consent' COLLATE "C" >= @after_table_name::text
+          AND g.id::text COLLATE "C" > CASE @after_table_name::text WHEN 'oauth_consent' THEN @after_id::text ELSE '' END
+        ORDER BY g.id::text COLLATE "C"
+        LIMIT @page_size::integer
+    ) AS o
     UNION ALL
-    SELECT 'oauth_pairwise_subject'::text AS table_name, p.id::text AS id, (
-        SELECT to_jsonb(o)
-        FROM (
-            SELECT p.id, p.created_at, p.updated_at, p.sector, p.user_id, p.subject
-        ) AS o
-    )::jsonb AS data
-    FROM oauth_pairwise_subject AS p
-    WHERE p.user_id = @user_id::user_id
+    SELECT 'oauth_pairwise_subject'::text AS table_name, o.id::text AS id, to_jsonb(o) AS data
+    FROM (
+        SELECT p.id, p.created_at, p.updated_at, p.sector, p.user_id, p.subject
+        FROM oauth_pairwise_subject AS p
+        WHERE p.user_id = @user_id::user_id
+          AND 'oauth_pairwise_subject' COLLATE "C" >= @after_table_name::text
+          AND p.id::text COLLATE "C" > CASE @after_table_name::text WHEN 'oauth_pairwise_subject' THEN @after_id::text ELSE '' END
+        ORDER BY p.id::text COLLATE "C"
+        LIMIT @page_size::integer
+    ) AS o
     UNION ALL
-    SELECT 'oauth_polled_request'::text AS table_name, q.id::text AS id, (
-        SELECT to_jsonb(o)
-        FROM (
-            SELECT q.id, q.created_at, q.updated_at, q.expires_at, q.poll_interval, q.polled_at, q.refresh_token_id
-        ) AS o
-    )::jsonb AS data
-    FROM oauth_polled_request AS q
-    JOIN oauth_authorization AS a ON a.id = q.id
-    WHERE a.user_id = @user_id::user_id
+    SELECT 'oauth_polled_request'::text AS table_name, o.id::text AS id, to_jsonb(o) AS data
+    FROM (
+        SELECT q.id, q.created_at, q.updated_at, q.expires_at, q.poll_interval, q.polled_at, q.refresh_token_id
+        FROM oauth_polled_request AS q
+        JOIN oauth_authorization AS a ON a.id = q.id
+        WHERE a.user_id = @user_id::user_id
+          AND 'oauth_polled_request' COLLATE "C" >= @after_table_name::text
+          AND q.id::text COLLATE "C" > CASE @after_table_name::text WHEN 'oauth_polled_request' THEN @after_id::text ELSE '' END
+        ORDER BY q.id::text COLLATE "C"
+        LIMIT @page_size::integer
+    ) AS o
     UNION ALL
-    SELECT 'oauth_refresh_token'::text AS table_name, r.id::text AS id, (
-        SELECT to_jsonb(o)
-        FROM (
-            SELECT r.id, r.created_at, r.updated_at, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked,
-                r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation, r.authorization_code_id,
-                r.authorization_id, r.successor_id, r.access_token_expires_at, r.requested_user_info_claims, r.rotated_at,
-                r.rotation_replay_expires_at
-        ) AS o
-    )::jsonb AS data
-    FROM oauth_refresh_token AS r
-    WHERE r.user_id = @user_id::user_id
+    SELECT 'oauth_refresh_token'::text AS table_name, o.id::text AS id, to_jsonb(o) AS data
+    FROM (
+        SELECT r.id, r.created_at, r.updated_at, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked,
+            r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation, r.authorization_code_id,
+            r.authorization_id, r.successor_id, r.access_token_expires_at, r.requested_user_info_claims, r.rotated_at,
+            r.rotation_replay_expires_at
+        FROM oauth_refresh_token AS r
+        WHERE r.user_id = @user_id::user_id
+          AND 'oauth_refresh_token' COLLATE "C" >= @after_table_name::text
+          AND r.id::text COLLATE "C" > CASE @after_table_name::text WHEN 'oauth_refresh_token' THEN @after_id::text ELSE '' END
+        ORDER BY r.id::text COLLATE "C"
+        LIMIT @page_size::integer
+    ) AS o
     UNION ALL
-    SELECT 'passkey'::text AS table_name, p.id::text AS id, (
-        SELECT to_jsonb(o)
-        FROM (
-            SELECT p.id, p.created_at, p.updated_at, p.user_id, p.name, p.public_key, p.sign_count, p.transports, p.aaguid,
-                p.backup_eligible, p.backed_up, p.last_used_at
-        ) AS o
-    )::jsonb AS data
-    FROM passkey AS p
-    WHERE p.user_id = @user_id::user_id
+    SELECT 'passkey'::text AS table_name, o.id::text AS id, to_jsonb(o) AS data
+    FROM (
+        SELECT p.id, p.created_at, p.updated_at, p.user_id, p.name, p.public_key, p.sign_count, p.transports, p.aaguid,
+            p.backup_eligible, p.backed_up, p.last_used_at
+        FROM passkey AS p
+        WHERE p.user_id = @user_id::user_id
+          AND 'passkey' COLLATE "C" >= @after_table_name::text
+          AND p.id::text COLLATE "C" > CASE @after_table_name::text WHEN 'passkey' THEN @after_id::text ELSE '' END
+        ORDER BY p.id::text COLLATE "C"
+        LIMIT @page_size::integer
+    ) AS o
     UNION ALL
-    SELECT 'recovery_code'::text AS table_name, r.id::text AS id, (
-        SELECT to_jsonb(o)
-        FROM (
-            SELECT r.id, r.created_at, r.updated_at, r.user_id, r.used_at
-        ) AS o
-    )::jsonb AS data
-    FROM recovery_code AS r
-    WHERE r.user_id = @user_id::user_id
+    SELECT 'recovery_code'::text AS table_name, o.id::text AS id, to_jsonb(o) AS data
+    FROM (
+        SELECT r.id, r.created_at, r.updated_at, r.user_id, r.used_at
+        FROM recovery_code AS r
+        WHERE r.user_id = @user_id::user_id
+          AND 'recovery_code' COLLATE "C" >= @after_table_name::text
+          AND r.id::text COLLATE "C" > CASE @after_table_name::text WHEN 'recovery_code' THEN @after_id::text ELSE '' END
+        ORDER BY r.id::text COLLATE "C"
+        LIMIT @page_size::integer
+    ) AS o
     UNION ALL
-    SELECT 'security_event'::text AS table_name, lpad(e.id::text, 19, '0') AS id, (
-        SELECT to_jsonb(o)
-        FROM (
-            SELECT e.id, e.created_at, e.updated_at, e.call, e.outcome, e.reason, e.user_id, e.client_id, e.session_id, e.authorization_id,
-                e.item_id, e.ip_address
-        ) AS o
-    )::jsonb AS data
-    FROM security_event AS e
-    WHERE e.user_id = @user_id::user_id
+    SELECT 'security_event'::text AS table_name, lpad(o.id::text, 19, '0') AS id, to_jsonb(o) AS data
+    FROM (
+        SELECT e.id, e.created_at, e.updated_at, e.call, e.outcome, e.reason, e.user_id, e.client_id, e.session_id, e.authorization_id,
+            e.item_id, e.ip_address
+        FROM security_event AS e
+        WHERE e.user_id = @user_id::user_id
+          AND 'security_event' COLLATE "C" >= @after_table_name::text
+          AND e.id > CASE @after_table_name::text WHEN 'security_event' THEN @after_id::bigint ELSE 0 END
+        ORDER BY e.user_id, e.id
+        LIMIT @page_size::integer
+    ) AS o
     UNION ALL
-    SELECT 'session'::text AS table_name, s.id::text AS id, (
-        SELECT to_jsonb(o)
-        FROM (
-            SELECT s.id, s.created_at, s.updated_at, s.expires_at, s.ip_address, s.user_agent, s.user_id, s.user_sessions_epoch,
-                s.ended_at, s.last_seen_at, s.label, s.acr, s.amr, s.auth_time
-        ) AS o
-    )::jsonb AS data
-    FROM session AS s
-    WHERE s.user_id = @user_id::user_id
+    SELECT 'session'::text AS table_name, o.id::text AS id, to_jsonb(o) AS data
+    FROM (
+        SELECT s.id, s.created_at, s.updated_at, s.expires_at, s.ip_address, s.user_agent, s.user_id, s.user_sessions_epoch,
+            s.ended_at, s.last_seen_at, s.label, s.acr, s.amr, s.auth_time
+        FROM session AS s
+        WHERE s.user_id = @user_id::user_id
+          AND 'session' COLLATE "C" >= @after_table_name::text
+          AND s.id::text COLLATE "C" > CASE @after_table_name::text WHEN 'session' THEN @after_id::text ELSE '' END
+        ORDER BY s.id::text COLLATE "C"
+        LIMIT @page_size::integer
+    ) AS o
     UNION ALL
-    SELECT 'session_client'::text AS table_name, k.id::text AS id, (
-        SELECT to_jsonb(o)
-        FROM (
-            SELECT k.id, k.created_at, k.updated_at, k.session_id, k.client_id, k.user_id, k.sub, k.sid, k.due_at, k.attempts,
-                k.lease_expires_at, k.told_at, k.abandoned_at
-        ) AS o
-    )::jsonb AS data
-    FROM session_client AS k
-    WHERE k.user_id = @user_id::user_id
+    SELECT 'session_client'::text AS table_name, o.id::text AS id, to_jsonb(o) AS data
+    FROM (
+        SELECT k.id, k.created_at, k.updated_at, k.session_id, k.client_id, k.user_id, k.sub, k.sid, k.due_at, k.attempts,
+            k.lease_expires_at, k.told_at, k.abandoned_at
+        FROM session_client AS k
+        WHERE k.user_id = @user_id::user_id
+          AND 'session_client' COLLATE "C" >= @after_table_name::text
+          AND k.id::text COLLATE "C" > CASE @after_table_name::text WHEN 'session_client' THEN @after_id::text ELSE '' END
+        ORDER BY k.id::text COLLATE "C"
+        LIMIT @page_size::integer
+    ) AS o
     UNION ALL
-    SELECT 'totp'::text AS table_name, o.id::text AS id, (
-        SELECT to_jsonb(o)
-        FROM (
-            SELECT o.id, o.created_at, o.updated_at, o.user_id, o.name, o.algorithm, o.digits, o.period, o.last_step, o.last_used_at
-        ) AS o
-    )::jsonb AS data
-    FROM totp AS o
-    WHERE o.user_id = @user_id::user_id
+    SELECT 'totp'::text AS table_name, o.id::text AS id, to_jsonb(o) AS data
+    FROM (
+        SELECT o.id, o.created_at, o.updated_at, o.user_id, o.name, o.algorithm, o.digits, o.period, o.last_step, o.last_used_at
+        FROM totp AS o
+        WHERE o.user_id = @user_id::user_id
+          AND 'totp' COLLATE "C" >= @after_table_name::text
+          AND o.id::text COLLATE "C" > CASE @after_table_name::text WHEN 'totp' THEN @after_id::text ELSE '' END
+        ORDER BY o.id::text COLLATE "C"
+        LIMIT @page_size::integer
+    ) AS o
     UNION ALL
-    SELECT 'user'::text AS table_name, u.id::text AS id, (
-        SELECT to_jsonb(o)
-        FROM (
-            SELECT u.id, u.created_at, u.updated_at, u.name, u.email, u.email_verified, u.image, u.grants_epoch, u.sessions_epoch,
-                u.ended_grants, u.suspended_at, u.deleted_at
-        ) AS o
-    )::jsonb AS data
-    FROM "user" AS u
-    WHERE u.id = @user_id::user_id
+    SELECT 'user'::text AS table_name, o.id::text AS id, to_jsonb(o) AS data
+    FROM (
+        SELECT u.id, u.created_at, u.updated_at, u.name, u.email, u.email_verified, u.image, u.grants_epoch, u.sessions_epoch,
+            u.ended_grants, u.suspended_at, u.deleted_at
+        FROM "user" AS u
+        WHERE u.id = @user_id::user_id
+          AND 'user' COLLATE "C" >= @after_table_name::text
+          AND u.id::text COLLATE "C" > CASE @after_table_name::text WHEN 'user' THEN @after_id::text ELSE '' END
+        ORDER BY u.id::text COLLATE "C"
+        LIMIT @page_size::integer
+    ) AS o
 )
 SELECT e.table_name::text AS table_name, e.id::text AS id, e.data::jsonb AS data
 FROM kept AS e
-WHERE e.table_name COLLATE "C" >= @after_table_name::text
-  AND (e.table_name COLLATE "C", e.id COLLATE "C") > (@after_table_name::text, @after_id::text)
 ORDER BY e.table_name COLLATE "C", e.id COLLATE "C"
 LIMIT @page_size::integer;

@@ -78,7 +78,7 @@ var checks = []struct {
 	{"replication", "synchronous standbys and replication slots", checkReplication, nil},
 	{"search_path", "where the tables are found", checkSearchPath, nil},
 	{"schema", "the migrations against those of this release", checkSchema, nil},
-	{"objects", "tables, indexes, constraints, triggers and functions: missing, invalid, disabled or changed", checkObjects, []string{"search_path", "schema"}},
+	{"objects", "tables, columns, indexes, constraints, triggers and functions: missing, invalid, disabled or changed", checkObjects, []string{"search_path", "schema"}},
 	{"role", "what the role is", checkRole, nil},
 	{"calls", "which calls the role may make", checkCalls, []string{"search_path"}},
 	{"plans", "calls that read a large table from end to end here", checkPlans, []string{"search_path", "calls"}},

@@ -61,11 +61,12 @@ func checkCollector(ctx context.Context, i *inspection) error {
 
 func checkAutovacuum(ctx context.Context, i *inspection) error {
 	var on, counts bool
-	var age, freeze int64
+	var age, freeze, groups, groupFreeze int64
 	err := one(ctx, i, `
 		SELECT current_setting('autovacuum')::boolean, current_setting('track_counts')::boolean,
-		    (SELECT age(d.datfrozenxid)::bigint FROM pg_database AS d WHERE d.datname = current_database()), current_setting('autovacuum_freeze_max_age')::bigint`,
-		&on, &counts, &age, &freeze)
+		    (SELECT age(d.datfrozenxid)::bigint FROM pg_database AS d WHERE d.datname = current_database()), current_setting('autovacuum_freeze_max_age')::bigint,
+		    (SELECT mxid_age(d.datminmxid)::bigint FROM pg_database AS d WHERE d.datname = current_database()), current_setting('autovacuum_multixact_freeze_max_age')::bigint`,
+		&on, &counts, &age, &freeze, &groups, &groupFreeze)
 	if err != nil {
 		return err
 	}
@@ -79,9 +80,19 @@ func checkAutovacuum(ctx context.Context, i *inspection) error {
 	case age > max(2*freeze, 500_000_000):
 		i.warn("find what holds autovacuum back: the check transactions", "the oldest row is %d transactions old", age)
 	}
+	switch { // of rows that several transactions lock at once, as calls do with users and clients
+	case groups > 1_500_000_000:
+		i.fail("VACUUM FREEZE the tables user, oauth_client and session now; end what holds it back: the check transactions", "the oldest group of lockers is %d groups old: at 2.1 thousand million the server takes no more locks of this kind", groups)
+	case groups > max(2*groupFreeze, 800_000_000):
+		i.warn("find what holds autovacuum back: the check transactions", "the oldest group of lockers (multixact) is %d groups old", groups)
+	}
 	if i.schema == "" {
 		i.say(statusUnknown, "see the check search_path", "the tables can't be found")
 		return nil
+	}
+	tables, err := tableNames()
+	if err != nil {
+		return err
 	}
 	rows, err := i.Query(ctx, `
 		SELECT c.relname::text, coalesce(s.n_live_tup, 0), coalesce(s.n_dead_tup, 0), s.last_analyze IS NULL AND s.last_autoanalyze IS NULL,
@@ -93,10 +104,8 @@ func checkAutovacuum(ctx context.Context, i *inspection) error {
 		FROM pg_class AS c
 		JOIN pg_namespace AS n ON n.oid = c.relnamespace
 		LEFT JOIN pg_stat_user_tables AS s ON s.relid = c.oid
-		WHERE n.nspname = $1::text AND c.relkind = 'r' AND c.relname IN (
-		    'oauth_access_token', 'oauth_refresh_token', 'oauth_authorization', 'session', 'session_client', 'oauth_proof', 'oauth_client_assertion', 'oauth_consent', 'user', 'oauth_client'
-		)
-		ORDER BY c.relname`, i.schema)
+		WHERE n.nspname = $1::text AND c.relkind = 'r' AND c.relname = ANY ($2::text[])
+		ORDER BY c.relname`, i.schema, tables)
 	if err != nil {
 		return err
 	}

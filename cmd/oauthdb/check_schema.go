@@ -15,18 +15,28 @@ import (
 	"github.com/oauthdb/oauthdb/internal/catalog"
 	"github.com/oauthdb/oauthdb/internal/plan"
 	"github.com/oauthdb/oauthdb/migrations"
+	"github.com/oauthdb/oauthdb/routines"
 )
 
-func checkSearchPath(ctx context.Context, i *inspection) error {
+// tableNames are the names of the tables that the migrations make.
+func tableNames() ([]string, error) {
 	expected, err := catalog.Objects()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var names []string
 	for _, o := range expected {
 		if o.Kind == "table" {
 			names = append(names, o.Name)
 		}
+	}
+	return names, nil
+}
+
+func checkSearchPath(ctx context.Context, i *inspection) error {
+	names, err := tableNames()
+	if err != nil {
+		return err
 	}
 	rows, err := i.Query(ctx, `
 		SELECT coalesce(n.nspname::text, ''), t.name, coalesce((
@@ -136,8 +146,11 @@ func checkObjects(ctx context.Context, i *inspection) error {
 	}
 	before := len(i.found)
 	compareObjects(i, expected, actual)
+	if err := compareFunctions(ctx, i); err != nil {
+		return err
+	}
 	if len(i.found) == before {
-		i.ok("all %d tables, indexes, constraints, triggers and functions are there", len(expected))
+		i.ok("all %d tables, columns, indexes, constraints, triggers and functions are there", len(expected))
 	}
 	return nil
 }
@@ -164,12 +177,22 @@ func compareObjects(i *inspection, expected, actual []catalog.Object) {
 			i.fail("restore it from a backup, or from the migration that makes it", "the %s is missing", on)
 		case got.Amiss == "invalid":
 			i.fail("REINDEX INDEX CONCURRENTLY "+want.Name, "the %s is invalid: it is kept up to date and not used, and if it is unique, it may not hold", on)
+		case want.Kind == "table" && got.Amiss == "unlogged":
+			i.fail(fmt.Sprintf("ALTER TABLE %s SET LOGGED", pgx.Identifier{want.Name}.Sanitize()), "the %s is unlogged: a crash empties it, and no standby has it", on)
+		case want.Kind == "table" && got.Amiss == "under row security":
+			i.fail(fmt.Sprintf("ALTER TABLE %s DISABLE ROW LEVEL SECURITY", pgx.Identifier{want.Name}.Sanitize()), "the %s is under row security: calls don't see rows that are there", on)
+		case want.Kind == "table" && got.Amiss != "":
+			i.fail("DROP RULE: pg_rules lists them", "the %s is %s: what a call writes may be dropped", on, got.Amiss)
+		case want.Kind == "constraint" && got.Amiss == "disabled":
+			i.fail(fmt.Sprintf("ALTER TABLE %s ENABLE TRIGGER ALL, and look for rows that it would have refused", pgx.Identifier{want.Table}.Sanitize()), "the %s is disabled", on)
 		case got.Amiss == "disabled":
 			i.fail(fmt.Sprintf("ALTER TABLE %s ENABLE TRIGGER %s", pgx.Identifier{want.Table}.Sanitize(), want.Name), "the %s is disabled", on)
 		case got.Amiss != "":
 			i.warn(fmt.Sprintf("ALTER TABLE %s VALIDATE CONSTRAINT %s", pgx.Identifier{want.Table}.Sanitize(), want.Name), "the %s is %s", on, got.Amiss)
 		case got.Definition != want.Definition && want.Kind == "index":
 			i.warn("drop it, and make it anew: "+want.Definition, "the %s is another one: %s", on, got.Definition)
+		case got.Definition != want.Definition && want.Kind == "column":
+			i.fail("make it again as the migration that makes it does", "the %s is %s, not %s", on, got.Definition, want.Definition)
 		case got.Definition != want.Definition:
 			i.fail("restore it from the migration that makes it", "the %s is not that of this release: somebody has changed it", on)
 		}
@@ -179,6 +202,47 @@ func compareObjects(i *inspection, expected, actual []catalog.Object) {
 			i.warn("REINDEX INDEX CONCURRENTLY or DROP INDEX "+o.Name, "the index %s of %s is invalid: it costs writes and serves nothing", o.Name, o.Table)
 		}
 	}
+}
+
+// compareFunctions makes each function once more among the temporary objects of a transaction that is rolled back, and compares what
+// PostgreSQL keeps of the two. The form in which it keeps a body that is SQL depends on its version, so no list could have it.
+func compareFunctions(ctx context.Context, i *inspection) error {
+	const advice = "look again as the owner of the tables"
+	var may bool
+	if err := one(ctx, i, `SELECT has_database_privilege(current_database(), 'TEMPORARY') AND NOT pg_is_in_recovery() AND NOT current_setting('transaction_read_only')::boolean`, &may); err != nil {
+		return err
+	}
+	if !may {
+		i.say(statusUnknown, advice, "whether somebody has changed a function can't be told on a server that only reads, or without the right to make temporary ones")
+		return nil
+	}
+	tx, err := i.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback(context.WithoutCancel(ctx))
+	if _, err := tx.Exec(ctx, routines.Temporary(), pgx.QueryExecModeSimpleProtocol); err != nil {
+		return err
+	}
+	rows, err := tx.Query(ctx, `
+		SELECT p.proname::text
+		FROM pg_proc AS p
+		JOIN pg_proc AS t ON t.proname = p.proname AND t.proargtypes = p.proargtypes AND t.pronamespace = pg_my_temp_schema()
+		WHERE p.pronamespace = (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = $1::text)
+		    AND (p.prosrc, pg_get_function_sqlbody(p.oid), pg_get_function_result(p.oid), p.provolatile, p.prosecdef, p.proisstrict, p.proleakproof, p.proconfig IS NULL)
+		        IS DISTINCT FROM (t.prosrc, pg_get_function_sqlbody(t.oid), pg_get_function_result(t.oid), t.provolatile, t.prosecdef, t.proisstrict, t.proleakproof, t.proconfig IS NULL)
+		ORDER BY 1`, i.schema)
+	if err != nil {
+		return err
+	}
+	changed, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err
+	}
+	if len(changed) > 0 {
+		i.fail("restore it from the migration that makes it", "not as this release makes it is the function %s: somebody has changed it", some(changed))
+	}
+	return nil
 }
 
 func checkRole(ctx context.Context, i *inspection) error {

@@ -33,6 +33,13 @@ func checkServer(ctx context.Context, i *inspection) error {
 	default:
 		i.ok("PostgreSQL %s", version)
 	}
+	var made, now *string
+	if err := one(ctx, i, `SELECT d.datcollversion, pg_database_collation_actual_version(d.oid) FROM pg_database AS d WHERE d.datname = current_database()`, &made, &now); err != nil {
+		return err
+	}
+	if made != nil && now != nil && *made != *now {
+		i.fail("REINDEX DATABASE, then ALTER DATABASE … REFRESH COLLATION VERSION", "the database was made with version %s of its collation, and the system has %s: indexes on texts may miss rows that are there", *made, *now)
+	}
 	if encoding != "UTF8" {
 		i.fail("make a database with ENCODING 'UTF8' and move to it", "the encoding of the database is %s: names and addresses can't all be stored", encoding)
 	}
@@ -47,9 +54,12 @@ func checkSession(ctx context.Context, i *inspection) error {
 		return err
 	}
 	var readOnly, replica bool
-	var statement, lock string
-	if err := one(ctx, i, `SELECT current_setting('default_transaction_read_only')::boolean, current_setting('session_replication_role') = 'replica', current_setting('statement_timeout'), current_setting('lock_timeout')`, &readOnly, &replica, &statement, &lock); err != nil {
+	var isolation, statement, lock string
+	if err := one(ctx, i, `SELECT current_setting('default_transaction_read_only')::boolean, current_setting('session_replication_role') = 'replica', current_setting('default_transaction_isolation'), current_setting('statement_timeout'), current_setting('lock_timeout')`, &readOnly, &replica, &isolation, &statement, &lock); err != nil {
 		return err
+	}
+	if isolation != "read committed" {
+		i.fail("ALTER ROLE or ALTER DATABASE … RESET default_transaction_isolation", "transactions are %s by default: calls that meet fail with 40001 instead of answering", isolation)
 	}
 	if readOnly {
 		i.fail("ALTER ROLE or ALTER DATABASE … RESET default_transaction_read_only", "transactions are read only: every call that writes fails")
@@ -57,7 +67,7 @@ func checkSession(ctx context.Context, i *inspection) error {
 	if replica {
 		i.fail("ALTER ROLE or ALTER DATABASE … RESET session_replication_role", "session_replication_role is replica: triggers and foreign keys don't work")
 	}
-	if err == nil && !readOnly && !replica {
+	if err == nil && !readOnly && !replica && isolation == "read committed" {
 		i.ok("statement_timeout %s, lock_timeout %s, before what db.Open asks for", statement, lock)
 	}
 	return nil
@@ -202,6 +212,20 @@ func checkReplication(ctx context.Context, i *inspection) error {
 	}
 	if len(slots) > 0 {
 		i.warn("connect who uses it, or SELECT pg_drop_replication_slot(…)", "nobody reads the replication slot %s: the log that it keeps fills the disk", some(slots))
+	}
+	if standby {
+		return nil
+	}
+	lagging, err := texts(ctx, i, `
+		SELECT format('%s is behind by %s', coalesce(nullif(r.application_name, ''), r.client_addr::text, 'a standby'), pg_size_pretty(pg_wal_lsn_diff(pg_current_wal_lsn(), r.replay_lsn)))
+		FROM pg_stat_replication AS r
+		WHERE pg_wal_lsn_diff(pg_current_wal_lsn(), r.replay_lsn) > 256 * 1024 * 1024
+		ORDER BY 1`)
+	if err != nil {
+		return err
+	}
+	if len(lagging) > 0 {
+		i.warn("look at the standby's disk and its long queries", "%s: a failover to it takes as long as it needs to catch up", some(lagging))
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/oauthdb/oauthdb/internal/devdb"
 	"github.com/oauthdb/oauthdb/internal/pgbouncer"
 	"github.com/oauthdb/oauthdb/internal/testdb"
+	"github.com/oauthdb/oauthdb/routines"
 )
 
 // withParams is a URL with parameters added.
@@ -125,6 +126,12 @@ func TestCheckFindsWhatIsSeeded(t *testing.T) {
 		{seed: pretend("server_version_num", "990001"), want: "server warning: PostgreSQL"},
 		{seed: pretend("server_encoding", "LATIN1"), want: "server failure: the encoding of the database is LATIN1"},
 		{seed: pretend("default_transaction_read_only", "on"), want: "session failure: transactions are read only"},
+		{seed: pretend("default_transaction_isolation", "serializable"), want: "session failure: transactions are serializable by default"},
+		{
+			seed: `CREATE VIEW fake.pg_database AS SELECT d.oid, d.datname, '1.0' AS datcollversion FROM pg_catalog.pg_database AS d;
+				CREATE FUNCTION fake.pg_database_collation_actual_version(oid) RETURNS text LANGUAGE sql AS $$ SELECT '2.0' $$`,
+			want: "server failure: the database was made with version 1.0 of its collation, and the system has 2.0",
+		},
 		{seed: pretend("session_replication_role", "replica"), want: "session failure: session_replication_role"},
 		{seed: `CREATE FUNCTION fake.pg_backend_pid() RETURNS int LANGUAGE sql AS 'SELECT 1'`, want: "pooler warning: a pooler is between, and the role has no statement_timeout"},
 		{
@@ -152,6 +159,11 @@ func TestCheckFindsWhatIsSeeded(t *testing.T) {
 			seed: pretend("synchronous_standby_names", "a") + `; CREATE FUNCTION fake.pg_has_role(name, text, text) RETURNS boolean LANGUAGE sql AS 'SELECT true';
 				CREATE VIEW fake.pg_stat_replication AS SELECT 'sync'::text AS sync_state`,
 			want: `replication warning: one standby is connected`,
+		},
+		{
+			seed: `CREATE VIEW fake.pg_stat_replication AS SELECT 'async'::text AS sync_state, 'far' AS application_name, NULL::inet AS client_addr, '0/0'::pg_lsn AS replay_lsn;
+				CREATE FUNCTION fake.pg_wal_lsn_diff(pg_lsn, pg_lsn) RETURNS numeric LANGUAGE sql AS 'SELECT 1e9'`,
+			want: "replication warning: far is behind by 954 MB",
 		},
 		{seed: `CREATE VIEW fake.pg_replication_slots AS SELECT 'old'::name AS slot_name, false AS active`, want: "replication warning: nobody reads the replication slot old"},
 		{seed: `CREATE TABLE fake.session (id text)`, want: "search_path failure: search_path is fake,pg_catalog,public, and finds tables in more than one schema: session of fake"},
@@ -195,6 +207,35 @@ func TestCheckFindsWhatIsSeeded(t *testing.T) {
 			mend: `UPDATE pg_proc SET prosrc = replace(prosrc, ' -- mended by hand', '') WHERE proname = 'noted'`,
 			want: "objects failure: the function noted(",
 		},
+		{
+			seed: `CREATE OR REPLACE FUNCTION is_live(a oauth_authorization, c oauth_client, u "user", s session) RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE RETURN true`,
+			mend: routineText(t, "is_live"), want: "objects failure: not as this release makes it is the function is_live",
+		},
+		{
+			seed: `ALTER FUNCTION may_present SECURITY DEFINER`, mend: `ALTER FUNCTION may_present SECURITY INVOKER`,
+			want: "objects failure: not as this release makes it is the function may_present",
+		},
+		{
+			seed: `ALTER TABLE oauth_refresh_token ENABLE ROW LEVEL SECURITY`, mend: `ALTER TABLE oauth_refresh_token DISABLE ROW LEVEL SECURITY`,
+			want: `objects failure: the table oauth_refresh_token is under row security`,
+		},
+		{seed: `ALTER TABLE one_time_code SET UNLOGGED`, mend: `ALTER TABLE one_time_code SET LOGGED`, want: `objects failure: the table one_time_code is unlogged`},
+		{
+			seed: `CREATE RULE quiet AS ON DELETE TO oauth_consent DO INSTEAD NOTHING`, mend: `DROP RULE quiet ON oauth_consent`,
+			want: `objects failure: the table oauth_consent is rewritten by a rule`,
+		},
+		{
+			seed: `ALTER TABLE oauth_consent DISABLE TRIGGER ALL`, mend: `ALTER TABLE oauth_consent ENABLE TRIGGER ALL`,
+			want: `objects failure: the constraint oauth_consent_client_id_fkey of oauth_consent is disabled`,
+		},
+		{
+			seed: `ALTER TABLE session ALTER COLUMN user_sessions_epoch DROP NOT NULL`, mend: `ALTER TABLE session ALTER COLUMN user_sessions_epoch SET NOT NULL`,
+			want: `objects failure: the column user_sessions_epoch of session is int8 with a default, not int8 NOT NULL with a default`,
+		},
+		{
+			seed: `ALTER TABLE session ALTER COLUMN created_at DROP DEFAULT`, mend: `ALTER TABLE session ALTER COLUMN created_at SET DEFAULT now()`,
+			want: `objects failure: the column created_at of session is timestamptz NOT NULL, not `,
+		},
 		{seed: `CREATE VIEW fake.pg_roles AS SELECT oid, rolname, true AS rolsuper FROM pg_catalog.pg_roles`, want: "role warning: "},
 		{
 			seed: `REVOKE ALL ON session FROM PUBLIC; DO $$ BEGIN EXECUTE format('REVOKE INSERT ON session FROM %I', (SELECT relowner::regrole::text FROM pg_class WHERE relname = 'session' AND relnamespace = 'public'::regnamespace)); END $$`,
@@ -221,6 +262,12 @@ func TestCheckFindsWhatIsSeeded(t *testing.T) {
 		},
 		{seed: `CREATE FUNCTION fake.age(xid) RETURNS int LANGUAGE sql AS 'SELECT 600000000'`, want: "autovacuum warning: the oldest row is 600000000 transactions old"},
 		{seed: `CREATE FUNCTION fake.age(xid) RETURNS int LANGUAGE sql AS 'SELECT 1600000000'`, want: "autovacuum failure: the oldest row is 1600000000 transactions old"},
+		{seed: `CREATE FUNCTION fake.mxid_age(xid) RETURNS int LANGUAGE sql AS 'SELECT 900000000'`, want: "autovacuum warning: the oldest group of lockers (multixact) is 900000000 groups old"},
+		{seed: `CREATE FUNCTION fake.mxid_age(xid) RETURNS int LANGUAGE sql AS 'SELECT 1600000000'`, want: "autovacuum failure: the oldest group of lockers is 1600000000 groups old"},
+		{
+			seed: `ALTER TABLE security_event SET (autovacuum_enabled = off)`, mend: `ALTER TABLE security_event RESET (autovacuum_enabled)`,
+			want: "autovacuum failure: autovacuum is off for security_event",
+		},
 		{
 			seed: `CREATE VIEW fake.pg_stat_user_tables AS SELECT 'session'::regclass::oid AS relid, 2000000 AS n_live_tup, 3000000 AS n_dead_tup, NULL::timestamptz AS last_analyze, NULL::timestamptz AS last_autoanalyze`,
 			want: "autovacuum warning: session has 3000000 dead rows beside 2000000 live ones",
@@ -277,6 +324,16 @@ func TestCheckFindsWhatIsSeeded(t *testing.T) {
 	if after := inspected(t, w.db.URL, true); len(amiss(after)) != len(amiss(healthy)) {
 		t.Errorf("after all is mended, it says\n%s", strings.Join(amiss(after), "\n"))
 	}
+}
+
+// routineText is the text of a routine.
+func routineText(t *testing.T, name string) string {
+	t.Helper()
+	text, err := routines.FS.ReadFile(name + ".sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 func TestCheckSaysWhatARoleMayDo(t *testing.T) {

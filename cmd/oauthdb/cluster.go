@@ -69,8 +69,8 @@ var psqlCommand = command{
 			if *statement != "" {
 				args = append(args, "--no-psqlrc", "--command="+*statement)
 			}
-			cmd := exec.Command(program, args...) // not bound to ctx: what ^C means is for psql to say
-			cmd.Stdin, cmd.Stdout, cmd.Stderr = c.in, c.out, c.err
+			cmd := exec.Command(program, args...)                           // not bound to ctx: what ^C means is for psql to say
+			cmd.Stdin, cmd.Stdout, cmd.Stderr = c.in, beneath(c.out), c.err // a terminal stays one
 			cmd.Env = os.Environ()
 			if password != "" {
 				cmd.Env = append(cmd.Env, "PGPASSWORD="+password) // not in the arguments, which everybody can list

@@ -42,6 +42,20 @@ type console struct {
 	out, err io.Writer
 }
 
+// output remembers the first error of writing.
+type output struct {
+	io.Writer
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
+	if err != nil && o.err == nil {
+		o.err = err
+	}
+	return n, err
+}
+
 // say writes a line about what is going on, apart from the output.
 func (c console) say(format string, args ...any) {
 	fmt.Fprintf(c.err, format+"\n", args...)
@@ -110,7 +124,12 @@ func refuse(format string, args ...any) error {
 var errQuiet = errors.New("failed")
 
 func run(ctx context.Context, args []string, c console) int {
+	out := &output{Writer: c.out}
+	c.out = out
 	asJSON, err := dispatch(ctx, args, c)
+	if err == nil && out.err != nil { // a full disk, say: what is there isn't all
+		err = fmt.Errorf("writing the output: %w", out.err)
+	}
 	code := exitFailed
 	var verdict answered
 	switch {
@@ -172,6 +191,7 @@ func dispatch(ctx context.Context, args []string, c console) (asJSON bool, err e
 		asJSON = f.Value.String() == "true"
 	}
 	if flags.NArg() > 1 || flags.NArg() > 0 && cmd.operand == "" {
+		asJSON = asJSON || slices.ContainsFunc(args, isJSONFlag) // one that stands behind what is too much
 		return asJSON, usage("%s: unexpected argument %q", cmd.name, flags.Arg(flags.NArg()-1))
 	}
 	if flags.NArg() == 0 && cmd.operand != "" && !strings.HasPrefix(cmd.operand, "[") {

@@ -5,7 +5,9 @@ import (
 	"context"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/oauthdb/oauthdb/internal/devdb"
@@ -185,5 +187,40 @@ func TestColoursAreForTerminalsOnly(t *testing.T) {
 	}
 	if got := colours(false).in(green, "x") + colours(true).in(green, "x"); got != "x\x1b[32mx\x1b[0m" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// psql asks whether it writes to a terminal.
+func TestBeneathAnOutputIsTheFile(t *testing.T) {
+	t.Parallel()
+	if got := beneath(&output{Writer: os.Stdout}); got != os.Stdout || beneath(os.Stdout) != os.Stdout {
+		t.Errorf("it is a %T", got)
+	}
+}
+
+// full is a disk that takes so many bytes.
+type full struct{ left int }
+
+func (f *full) Write(p []byte) (int, error) {
+	n := min(len(p), f.left)
+	if f.left -= n; n < len(p) {
+		return n, syscall.ENOSPC
+	}
+	return n, nil
+}
+
+// Half an export that ends with status 0 would be taken for a whole one.
+func TestOutputThatCannotBeWrittenIsAFailure(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, args := range []string{"export usr_ada", "export usr_ada -json", "user list", "client list -json", "client show album", "status", "roles", "help", "version"} {
+		var stderr bytes.Buffer
+		words := strings.Fields(args)
+		if !slices.Contains([]string{"roles", "help", "version"}, args) {
+			words = append(words, "-database-url", w.url)
+		}
+		if code := run(t.Context(), words, console{in: strings.NewReader(""), out: &full{left: 10}, err: &stderr}); code != exitFailed || !strings.Contains(stderr.String(), "no space left") {
+			t.Errorf("%s: exit status %d, errors %q", args, code, stderr.String())
+		}
 	}
 }

@@ -5,9 +5,17 @@ import (
 	"os"
 )
 
+// beneath is the writer that an output writes to.
+func beneath(w io.Writer) io.Writer {
+	if o, ok := w.(*output); ok {
+		return o.Writer
+	}
+	return w
+}
+
 // isTerminal says whether somebody watches w.
 func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
+	f, ok := beneath(w).(*os.File)
 	if !ok {
 		return false
 	}

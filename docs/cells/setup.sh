@@ -4,6 +4,7 @@
 #
 #   apt install postgresql-15-auto-failover pg-auto-failover-cli pgbouncer
 #   sudo -u postgres docs/cells/setup.sh up      # the URLs are in $DIR/urls then
+#   sudo -u postgres docs/cells/setup.sh run eu1-0   # a server that was killed, again
 #   sudo -u postgres docs/cells/setup.sh down
 #
 # It is for trying out: with --auth trust, every user of the machine is a superuser of the cells.
@@ -70,7 +71,7 @@ until_it() {
 make_monitor() {
 	pg_autoctl create monitor --pgdata "$DIR/monitor" --pgport "$PORT" --hostname 127.0.0.1 --auth trust --no-ssl --pgctl "$pgctl"
 	pg_autoctl config set --pgdata "$DIR/monitor" postgresql.listen_addresses 127.0.0.1
-	start monitor pg_autoctl run --pgdata "$DIR/monitor"
+	run monitor
 	until_it "the monitor runs" monitor <<<"SELECT 1"
 	local cell
 	for cell in "${cells[@]}"; do
@@ -85,9 +86,10 @@ make_server() {
 		--hostname 127.0.0.1 --listen 127.0.0.1 --auth trust --no-ssl --pgctl "$pgctl" \
 		--monitor "postgres://autoctl_node@127.0.0.1:$PORT/pg_auto_failover"
 	if [ "$n" = 0 ]; then echo "wal_level = logical" >>"$DIR/$name/postgresql.conf"; fi # the standby's copy has it
-	start "$name" pg_autoctl run --pgdata "$DIR/$name"
+	run "$name"
 	until_it "$name runs" sql "host=127.0.0.1 port=$(port "$cell" "$n") dbname=auth user=postgres" -c "SELECT 1"
 }
+run() { start "$1" pg_autoctl run --pgdata "$DIR/$1"; }
 make_cell() {
 	make_server "$1" 0
 	make_server "$1" 1
@@ -178,7 +180,7 @@ watch() {
 
 up() {
 	[ "$(id -u)" != 0 ] || die "PostgreSQL doesn't run as root: sudo -u postgres $0 up"
-	pgctl=
+	local pgctl='' control
 	for control in /usr/share/postgresql/*/extension/pgautofailover.control; do
 		if [ -e "$control" ]; then pgctl=/usr/lib/postgresql/$(basename "$(dirname "$(dirname "$control")")")/bin/pg_ctl; fi
 	done
@@ -219,10 +221,11 @@ down() {
 
 case ${1:-} in
 up) up ;;
+run) run "$2" ;;
 watch)
 	password=$(cat "$DIR/password")
 	watch
 	;;
 down) down ;;
-*) die "up or down" ;;
+*) die "up, down, or run SERVER" ;;
 esac

@@ -11,14 +11,15 @@ import (
 //go:embed objects.json
 var packedObjects []byte
 
-// Object is a part of the schema: a table, an index, a constraint, a trigger or a function.
+// Object is a part of the schema: a table, a column, an index, a constraint, a trigger or a function.
 type Object struct {
 	Kind       string // "index"
 	Name       string // of a function with the types of its parameters
 	Table      string `json:",omitempty"` // or domain
-	Definition string `json:",omitempty"` // of an index or a constraint, or the digest of a function's body if that is kept as it was written
+	Definition string `json:",omitempty"` // of an index or a column, or the digest of a function's body if that is kept as it was written
 
-	// Amiss is what a database says of the object that is not as it should be: "invalid", "disabled", "not validated".
+	// Amiss is what a database says of the object that is not as it should be: "invalid", "disabled", "not validated",
+	// "unlogged", "under row security", "rewritten by a rule".
 	Amiss string `json:",omitempty"`
 }
 
@@ -56,8 +57,19 @@ const ObjectsQuery = `
 WITH s AS (
     SELECT n.oid, format('%I.', n.nspname) AS prefix FROM pg_catalog.pg_namespace AS n WHERE n.nspname = $1::text
 ), o (kind, name, "table", definition, amiss) AS (
-    SELECT 'table', c.relname::text, NULL::text, NULL::text, NULL::text
+    SELECT 'table', c.relname::text, NULL::text, NULL::text, CASE
+            WHEN c.relpersistence = 'u' THEN 'unlogged'
+            WHEN c.relrowsecurity THEN 'under row security'
+            WHEN EXISTS (SELECT FROM pg_catalog.pg_rewrite AS w WHERE w.ev_class = c.oid AND w.ev_enabled <> 'D') THEN 'rewritten by a rule'
+        END
     FROM s JOIN pg_catalog.pg_class AS c ON c.relnamespace = s.oid AND c.relkind IN ('r', 'p')
+    UNION ALL
+    SELECT 'column', k.attname, c.relname,
+        y.typname || CASE WHEN k.attnotnull THEN ' NOT NULL' ELSE '' END || CASE WHEN k.atthasdef OR k.attidentity <> '' THEN ' with a default' ELSE '' END, NULL
+    FROM s
+    JOIN pg_catalog.pg_class AS c ON c.relnamespace = s.oid AND c.relkind IN ('r', 'p')
+    JOIN pg_catalog.pg_attribute AS k ON k.attrelid = c.oid AND k.attnum > 0 AND NOT k.attisdropped
+    JOIN pg_catalog.pg_type AS y ON y.oid = k.atttypid
     UNION ALL
     SELECT 'index', i.relname, c.relname, replace(pg_catalog.pg_get_indexdef(x.indexrelid), ' ON ' || s.prefix, ' ON '),
         CASE WHEN NOT x.indisvalid OR NOT x.indisready THEN 'invalid' END
@@ -66,7 +78,10 @@ WITH s AS (
     JOIN pg_catalog.pg_index AS x ON x.indrelid = c.oid
     JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid
     UNION ALL
-    SELECT 'constraint', k.conname, coalesce(c.relname, t.typname), NULL, CASE WHEN NOT k.convalidated THEN 'not validated' END
+    SELECT 'constraint', k.conname, coalesce(c.relname, t.typname), NULL, CASE
+            WHEN NOT k.convalidated THEN 'not validated'
+            WHEN EXISTS (SELECT FROM pg_catalog.pg_trigger AS g WHERE g.tgconstraint = k.oid AND g.tgenabled NOT IN ('O', 'A')) THEN 'disabled'
+        END
     FROM s
     JOIN pg_catalog.pg_constraint AS k ON k.connamespace = s.oid AND k.contype IN ('c', 'f', 'p', 'u')
     LEFT JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid

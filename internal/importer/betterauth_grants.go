@@ -37,7 +37,7 @@ func betterAuthConsent(o map[string]json.RawMessage, _ BetterAuthOptions) Item {
 	p := store.ImportConsentParams{
 		ID: store.NewConsentID(), UserID: g.user, ClientID: g.client, ReferenceID: g.tenant, Scopes: g.scopes, Resources: g.resources, GrantedAt: g.at,
 	}
-	return Item{ID: g.id(), Store: func(ctx context.Context, q *store.Queries) error {
+	return Item{ID: g.id(), Single: true, Store: func(ctx context.Context, q *store.Queries) error {
 		outcome, err := q.ImportConsent(ctx, p)
 		if err != nil {
 			return err
@@ -113,7 +113,7 @@ func betterAuthGrant(p store.ImportRefreshTokenParams, g granted, name string, o
 	p.ID, p.UserID, p.ClientID, p.ReferenceID = grantID(g, name), g.user, g.client, g.tenant
 	p.Scopes, p.Resources, p.GrantedAt = g.scopes, g.resources, g.at
 	p.RefreshTokenLifetime, p.FamilyLifetime = options.Lifetimes.RefreshToken, options.Lifetimes.Family
-	return Item{ID: g.id(), Store: func(ctx context.Context, q *store.Queries) error {
+	return Item{ID: g.id(), Single: true, Store: func(ctx context.Context, q *store.Queries) error {
 		outcome, err := q.ImportRefreshToken(ctx, p)
 		if db.Violates(err, store.ConstraintOAuthRefreshTokenTokenUIdx, store.ConstraintOAuthRefreshTokenPKey) {
 			return errPresent

@@ -16,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -140,9 +141,9 @@ func consent(o map[string]json.RawMessage) Item {
 	p := store.ImportConsentParams{
 		ID: store.NewConsentID(), UserID: g.user, ClientID: g.client, ReferenceID: g.tenant, Scopes: g.scopes, Resources: g.resources, GrantedAt: g.at,
 	}
-	return Item{ID: g.id(), Blind: true, Answer: outright, Store: func(ctx context.Context, q *store.Queries) error {
+	return Item{ID: g.id(), Single: true, Store: func(ctx context.Context, q *store.Queries) error {
 		outcome, err := q.ImportConsent(ctx, p)
-		if err != nil || outcome == "" { // sent with others
+		if err != nil {
 			return err
 		}
 		return became(ctx, q, g, outcome)
@@ -189,9 +190,12 @@ func refreshToken(o map[string]json.RawMessage, l Lifetimes) Item {
 		name = new(string(p.Tokens[0]))
 	}
 	p.ID = grantID(g, *name)
-	return Item{ID: g.id(), Blind: true, Answer: outright, Store: func(ctx context.Context, q *store.Queries) error {
+	return Item{ID: g.id(), Single: true, Store: func(ctx context.Context, q *store.Queries) error {
 		outcome, err := q.ImportRefreshToken(ctx, p)
-		if err != nil || outcome == "" { // sent with others
+		if db.Violates(err, store.ConstraintOAuthRefreshTokenTokenUIdx, store.ConstraintOAuthRefreshTokenPKey) {
+			return errPresent
+		}
+		if err != nil {
 			return err
 		}
 		return became(ctx, q, g, outcome)
@@ -207,23 +211,13 @@ func grantID(g granted, name string) store.AuthorizationID {
 	return store.AuthorizationID("azn_" + hex.EncodeToString(h.Sum(nil)[:16]))
 }
 
-// outright says what an outcome means that needs no second look.
-func outright(outcome store.Outcome) error {
+// became says what an import of something granted has come to.
+func became(ctx context.Context, q *store.Queries, g granted, outcome store.Outcome) error {
 	switch outcome {
 	case store.OutcomeIssued, store.OutcomeGranted:
 		return nil
 	case store.OutcomeRetried, store.OutcomeDecided:
 		return errPresent
-	}
-	return errNotSent
-}
-
-// became says what an import of something granted has come to.
-func became(ctx context.Context, q *store.Queries, g granted, outcome store.Outcome) error {
-	if err := outright(outcome); !errors.Is(err, errNotSent) {
-		return err
-	}
-	switch outcome {
 	case store.OutcomeUnknown:
 		return missing(ctx, q, g)
 	case store.OutcomeDisabled:

@@ -45,9 +45,9 @@ type Item struct {
 	Store func(ctx context.Context, q *store.Queries) error
 	// Blind says that Store makes calls that answer one row, and looks at no answer: then they are sent together.
 	Blind bool
-	// Answer says what the outcome means that the last call of a blind Store has answered; nil if it answers none. With errNotSent the record is
-	// written again by itself, and may say more.
-	Answer func(outcome store.Outcome) error
+	// Single says that Store begins with one call that writes, and then reads at most: the call is sent with others, and Store is called
+	// again with its answer.
+	Single bool
 	// Needs is what the record's foreign keys refer to, by kind and id, for a dry run.
 	Needs []string
 	// Key is the constraint that is violated if the record is there already.
@@ -259,8 +259,7 @@ func judge(item Item, err error, g given) (Result, error) {
 			r.Outcome, r.Reasons = Changed, item.Notes
 		}
 		return r, nil
-	case item.Key != "" && db.Violates(err, item.Key), errors.Is(err, errPresent),
-		db.Violates(err, store.ConstraintOAuthRefreshTokenPKey, store.ConstraintOAuthRefreshTokenTokenUIdx):
+	case item.Key != "" && db.Violates(err, item.Key), errors.Is(err, errPresent):
 		r.Outcome = Present
 		return r, nil
 	case errors.As(err, &refused):

@@ -1,13 +1,16 @@
 package importer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/oauthdb/oauthdb/db"
@@ -86,7 +89,7 @@ func (w *writer) write(ctx context.Context, items []Item, before int64) ([]Resul
 	var blind []int
 	for n, item := range items {
 		results[n].Record = before + int64(n) + 1
-		if item.Refused == nil && item.Blind && w.conn != nil {
+		if item.Refused == nil && (item.Blind || item.Single) && w.conn != nil {
 			blind = append(blind, n)
 		}
 	}
@@ -139,8 +142,8 @@ func (w *writer) together(ctx context.Context, items []Item, which []int) ([]err
 	}
 	sent, statements := make([]int, 0, len(which)), make([][]prepared, 0, len(which))
 	for _, n := range which {
-		var r recorder
-		if err := items[n].Store(ctx, store.New(&r)); err != nil {
+		r := recorder{waits: items[n].Single}
+		if err := items[n].Store(ctx, store.New(&r)); items[n].Single != errors.Is(err, errNotAnswered) || err != nil && !items[n].Single {
 			continue
 		}
 		all := make([]prepared, len(r.statements))
@@ -176,12 +179,9 @@ func (w *writer) together(ctx context.Context, items []Item, which []int) ([]err
 		}
 	}
 	err := p.Flush()
+	given := make([]*answer, len(sent))
 	for i := 0; err == nil && i < len(sent); i++ {
-		var outcome store.Outcome
-		outcome, errs[sent[i]], err = answers(p)
-		if answer := items[sent[i]].Answer; answer != nil && errs[sent[i]] == nil {
-			errs[sent[i]] = answer(outcome)
-		}
+		given[i], errs[sent[i]], err = answers(p)
 		if err == nil && w.options.DryRun {
 			var failed error
 			if _, failed, err = answers(p); err == nil {
@@ -189,20 +189,36 @@ func (w *writer) together(ctx context.Context, items []Item, which []int) ([]err
 			}
 		}
 	}
-	return errs, errors.Join(err, p.Close())
+	if err = errors.Join(err, p.Close()); err != nil {
+		return nil, err
+	}
+	for i, n := range sent {
+		if items[n].Single {
+			errs[n] = items[n].Store(ctx, store.New(&answered{Conn: conn, first: given[i], err: errs[n]}))
+		}
+	}
+	return errs, nil
 }
 
-// answers reads what the server says up to the next synchronization. outcome is the first column of the last row. The second error is the
-// connection's.
-func answers(p *pgconn.Pipeline) (outcome store.Outcome, failed, broken error) {
+// answer is the last row that a statement has returned, in the formats of text.
+type answer struct {
+	fields []pgconn.FieldDescription
+	values [][]byte
+}
+
+// answers reads what the server says up to the next synchronization, and returns its last row. The second error is the connection's.
+func answers(p *pgconn.Pipeline) (row *answer, failed, broken error) {
 	for {
 		results, err := p.GetResults()
 		switch r := results.(type) {
 		case *pgconn.PipelineSync:
-			return outcome, failed, nil
+			return row, failed, nil
 		case *pgconn.ResultReader:
 			for r.NextRow() {
-				outcome = store.Outcome(r.Values()[0])
+				row = &answer{slices.Clone(r.FieldDescriptions()), slices.Clone(r.Values())}
+				for i, value := range row.values {
+					row.values[i] = bytes.Clone(value)
+				}
 			}
 			var tag pgconn.CommandTag
 			if tag, err = r.Close(); err == nil && tag.RowsAffected() == 0 && (tag.Select() || tag.Insert() || tag.Update()) {
@@ -211,17 +227,61 @@ func answers(p *pgconn.Pipeline) (outcome store.Outcome, failed, broken error) {
 		}
 		switch {
 		case err == nil && results == nil:
-			return "", failed, errors.New("the server has answered less than it was asked")
+			return nil, failed, errors.New("the server has answered less than it was asked")
 		case err != nil && !errors.As(err, new(*pgconn.PgError)) && !errors.Is(err, pgx.ErrNoRows):
-			return "", failed, err
+			return nil, failed, err
 		case err != nil && failed == nil:
 			failed = err
 		}
 	}
 }
 
-// recorder keeps the calls of a Store instead of making them. Their answers are empty.
-type recorder struct{ statements []statement }
+// answered has the answer to the first call of a Store. What it asks beside that goes to the server.
+type answered struct {
+	*pgx.Conn
+	first *answer
+	err   error
+	asked bool
+}
+
+func (a *answered) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	if a.asked {
+		return a.Conn.QueryRow(ctx, sql, args...)
+	}
+	a.asked = true
+	return known{a.TypeMap(), a.first, a.err}
+}
+
+// known is a row that has been read.
+type known struct {
+	types *pgtype.Map
+	row   *answer
+	err   error
+}
+
+func (k known) Scan(targets ...any) error {
+	switch {
+	case k.err != nil:
+		return k.err
+	case k.row == nil:
+		return pgx.ErrNoRows
+	}
+	if len(targets) != len(k.row.values) {
+		return fmt.Errorf("the row has %d columns, and %d are asked for", len(k.row.values), len(targets))
+	}
+	for i, target := range targets {
+		if err := k.types.Scan(k.row.fields[i].DataTypeOID, pgtype.TextFormatCode, k.row.values[i], target); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recorder keeps the calls of a Store instead of making them. Their answers are empty, or not there yet.
+type recorder struct {
+	waits      bool
+	statements []statement
+}
 
 type statement struct {
 	sql  string
@@ -230,6 +290,9 @@ type statement struct {
 
 func (r *recorder) QueryRow(_ context.Context, sql string, args ...any) pgx.Row {
 	r.statements = append(r.statements, statement{sql, args})
+	if r.waits {
+		return notYet{}
+	}
 	return empty{}
 }
 
@@ -244,3 +307,9 @@ func (*recorder) Query(context.Context, string, ...any) (pgx.Rows, error) { retu
 type empty struct{}
 
 func (empty) Scan(...any) error { return nil }
+
+var errNotAnswered = errors.New("not answered yet")
+
+type notYet struct{}
+
+func (notYet) Scan(...any) error { return errNotAnswered }

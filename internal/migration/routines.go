@@ -38,6 +38,9 @@ func (t tree) readRoutines() (map[string]routine, error) {
 	found := map[string]routine{}
 	for _, path := range paths {
 		name, ok := strings.CutSuffix(filepath.Base(path), ".sql")
+		if name == "embed.go" { // of the package that embeds the files
+			continue
+		}
 		if !ok {
 			return nil, fmt.Errorf("routines/%s: only files of functions, name.sql, are here", filepath.Base(path))
 		}

@@ -349,7 +349,7 @@ func ordinary(name, typ string, focus map[string]string) string {
 	switch name {
 	case "AfterID":
 		return ""
-	case "AfterCreatedAt", "AfterDeletedAt", "AfterFreshUntil":
+	case "AfterCreatedAt", "AfterDeletedAt", "AfterExpiresAt", "AfterFreshUntil":
 		return "-infinity"
 	case "Email":
 		return focus["email"]

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -26,6 +27,8 @@ import (
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
+
+var back = flag.Bool("back", false, "have a server that was killed come back, and become the primary again")
 
 // installation is what docs/cells/setup.sh sets up: the cells eu1 and us1.
 type installation struct {
@@ -66,7 +69,12 @@ func setUp(t *testing.T) *installation {
 		t.Fatalf("%v\n%s", err, out)
 	}
 
-	t.Cleanup(func() { i.script("down") })
+	t.Cleanup(func() {
+		if t.Failed() {
+			i.say()
+		}
+		i.script("down")
+	})
 	i.script("up")
 	urls, err := os.ReadFile(filepath.Join(i.dir, "urls"))
 	ok(t, err)
@@ -106,23 +114,45 @@ func freePorts(t testing.TB) int {
 	return 0
 }
 
-func (i *installation) script(what string) {
+func (i *installation) script(what ...string) {
 	i.Helper()
 	began := time.Now()
-	cmd := i.home.Command(context.WithoutCancel(i.Context()), filepath.Join(i.home.Dir, "docs", "cells", "setup.sh"), what)
+	cmd := i.home.Command(context.WithoutCancel(i.Context()), filepath.Join(i.home.Dir, "docs", "cells", "setup.sh"), what...)
 	cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"), "DIR="+i.dir, "PORT="+strconv.Itoa(i.port), "OAUTHDB="+filepath.Join(i.home.Dir, "oauthdb"))
 	if out, err := cmd.CombinedOutput(); err != nil {
-		i.Fatalf("setup.sh %s: %v\n%s", what, err, out)
+		i.Fatalf("setup.sh %s: %v\n%s", strings.Join(what, " "), err, out)
 	}
-	i.Logf("setup.sh %s took %v", what, time.Since(began).Round(time.Second))
+	i.Logf("setup.sh %s took %v", strings.Join(what, " "), time.Since(began).Round(time.Second))
+}
+
+func (i *installation) connect(port int, database string) *pgx.Conn {
+	i.Helper()
+	conn, err := pgx.Connect(i.Context(), fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s?sslmode=disable", port, database))
+	ok(i, err)
+	return conn
 }
 
 func (i *installation) exec(port int, database, sql string) {
 	i.Helper()
-	conn, err := pgx.Connect(i.Context(), fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s?sslmode=disable", port, database))
-	ok(i, err)
-	_, err = conn.Exec(i.Context(), sql)
+	conn := i.connect(port, database)
+	_, err := conn.Exec(i.Context(), sql)
 	ok(i, errors.Join(err, conn.Close(i.Context())))
+}
+
+func (i *installation) row(port int, database, sql string, dest ...any) {
+	i.Helper()
+	conn := i.connect(port, database)
+	ok(i, errors.Join(conn.QueryRow(i.Context(), sql).Scan(dest...), conn.Close(i.Context())))
+}
+
+// say logs the end of each log.
+func (i *installation) say() {
+	logs, _ := filepath.Glob(filepath.Join(i.dir, "*.log"))
+	for _, name := range logs {
+		text, _ := os.ReadFile(name)
+		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+		i.Logf("%s:\n%s", filepath.Base(name), strings.Join(lines[max(0, len(lines)-20):], "\n"))
+	}
 }
 
 // kill ends a server with all its processes, and pg_autoctl with it, which would start it again.
@@ -252,5 +282,29 @@ func TestTheScriptSetsUpCells(t *testing.T) {
 	check(workers["us1"])
 	arrives(t, us, "meanwhile", "")
 	rest()
+	check(workers["eu1"])
+	if !*back {
+		return
+	}
+
+	// The first one comes back, with a slot of old, and is the primary again.
+	i.script("run", "eu1-0")
+	fixture.Within(t, 2*time.Minute, "eu1-0 is a standby", func() bool {
+		var is bool
+		i.row(i.port, "pg_auto_failover", `SELECT count(*) = 2 FROM pgautofailover.node
+			WHERE nodename = 'eu1-0' AND reportedstate = 'secondary' OR nodename = 'eu1-1' AND reportedstate = 'primary'`, &is)
+		return is
+	})
+	fixture.Within(t, time.Minute, "its slots are dropped", func() bool {
+		var dropped bool
+		i.row(i.port+10, "auth", `SELECT pg_is_in_recovery() AND count(*) = 0 FROM pg_replication_slots WHERE slot_type = 'logical'`, &dropped)
+		return dropped
+	})
+	register(t, eu, "before the way back")
+	i.kill("eu1-1")
+	answers(t, eu)
+	register(t, eu, "after the way back")
+	arrives(t, us, "before the way back", "")
+	arrives(t, us, "after the way back", "")
 	check(workers["eu1"])
 }
