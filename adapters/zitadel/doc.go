@@ -123,7 +123,8 @@
 //     keeps its secret and its registration access token when it updates.
 //   - Clients that bring a metadata document (draft-ietf-oauth-client-id-metadata-document), if Options.ClientDocuments is set. One that is fresh
 //     costs nothing; else it is fetched, and PutClientDocument or RefreshClientDocument is added. No redirect is followed, and no address inside
-//     of the server's own network is asked. A document that can't be fetched for the moment counts for an hour longer.
+//     of the server's own network is asked. A document that can't be fetched for the moment counts for an hour longer. If one changes what users
+//     see of the client, its name or a redirect URI for instance, they are asked for consent again.
 //   - The server's metadata (RFC 8414), at [AuthorizationServerMetadataPath].
 //
 // # The pages

@@ -35,7 +35,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", o.rounds, "measurements of each cell, of which the median counts")
 	flag.IntVar(&o.codes, "codes", o.codes, "how many are exchanged in a measurement")
 	flag.IntVar(&o.races, "races", o.races, "how often eight present the same token, or code, at once")
-	flag.StringVar(&o.profile, "profile", "", "write a CPU profile of this server under 16 workers, one file a work")
+	flag.StringVar(&o.profile, "profile", "", "file for a CPU profile of the server, if -servers names one; -works says under what")
 	flag.Func("servers", "those to measure, separated by commas: "+strings.Join(names(), ", "), func(v string) error {
 		o.servers = strings.Split(v, ",")
 		for _, name := range o.servers {

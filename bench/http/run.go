@@ -4,16 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -21,7 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/oauthdb/oauthdb/bench/cpu"
-	"github.com/oauthdb/oauthdb/internal/devdb"
+	"github.com/oauthdb/oauthdb/bench/dataset"
 )
 
 // contestants are the servers, in the order of the tables.
@@ -86,12 +81,12 @@ func (c *contestant) stop() {
 }
 
 func run(ctx context.Context, o options, logf func(string, ...any)) (*results, error) {
-	cluster, err := devdb.Start(ctx, devdb.Options{Kind: devdb.Bench, Logf: logf})
+	server, err := dataset.StartServer(ctx, logf)
 	if err != nil {
 		return nil, err
 	}
 	r := &results{options: o, cells: map[cell][]figures{}, statements: map[cell]float64{}, races: map[cell][]race{}}
-	if r.environment, err = environment(ctx, cluster.URL); err != nil {
+	if r.environment, err = environment(ctx, server); err != nil {
 		return nil, err
 	}
 	var hydraProgram string
@@ -102,12 +97,12 @@ func run(ctx context.Context, o options, logf func(string, ...any)) (*results, e
 	}
 	var running []*contestant
 	for _, name := range o.servers {
-		drop, database, err := newDatabase(ctx, cluster.URL, "bench_http_"+strings.NewReplacer("/", "_", "-", "_").Replace(name))
+		data, err := server.Clone(ctx, dataset.Data{Database: "template1"}, "bench_http_"+name)
 		if err != nil {
 			return nil, err
 		}
-		defer drop()
-		c, err := begin(ctx, name, database, hydraProgram)
+		defer func() { _ = server.Drop(context.WithoutCancel(ctx), data.Database) }()
+		c, err := begin(ctx, name, server.Via(server.HostPort, data.Database), hydraProgram, o.profile)
 		if c != nil {
 			defer c.stop()
 		}
@@ -153,49 +148,11 @@ func run(ctx context.Context, o options, logf func(string, ...any)) (*results, e
 			}
 		}
 	}
-	if o.profile != "" {
-		for _, c := range running {
-			if c.name == o.profile {
-				return r, r.takeProfiles(ctx, c, logf)
-			}
-		}
-	}
 	return r, nil
 }
 
-// newDatabase makes one, and returns what drops it.
-func newDatabase(ctx context.Context, cluster, name string) (drop func(), database string, err error) {
-	admin, err := pgx.Connect(ctx, cluster)
-	if err != nil {
-		return nil, "", err
-	}
-	defer admin.Close(ctx)
-	exec := func(ctx context.Context, c *pgx.Conn, sql string) error { _, err := c.Exec(ctx, sql); return err }
-	if err := exec(ctx, admin, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)"); err != nil {
-		return nil, "", err
-	}
-	if err := exec(ctx, admin, "CREATE DATABASE "+name); err != nil {
-		return nil, "", err
-	}
-	u, err := url.Parse(cluster)
-	if err != nil {
-		return nil, "", errors.New("DATABASE_URL has to be of the form postgres://user:password@host:port/database")
-	}
-	u.Path = "/" + name
-	if u.RawQuery == "" {
-		u.RawQuery = "sslmode=disable"
-	}
-	return func() {
-		ctx := context.Background()
-		if c, err := pgx.Connect(ctx, cluster); err == nil {
-			_ = exec(ctx, c, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
-			_ = c.Close(ctx)
-		}
-	}, u.String(), nil
-}
-
 // begin starts a server on its database.
-func begin(ctx context.Context, name, database, hydraProgram string) (c *contestant, err error) {
+func begin(ctx context.Context, name, database, hydraProgram, profile string) (c *contestant, err error) {
 	c = &contestant{name: name, database: database}
 	if c.look, err = pgx.Connect(ctx, database); err != nil {
 		return c, err
@@ -220,8 +177,8 @@ func begin(ctx context.Context, name, database, hydraProgram string) (c *contest
 		return c, err
 	}
 	cmd := exec.Command(program)
-	cmd.Env = append(os.Environ(), serveVariable+"="+name, databaseVariable+"="+database)
-	if c.process, err = start(ctx, 2, cmd); err != nil {
+	cmd.Env = append(os.Environ(), serveVariable+"="+name, databaseVariable+"="+database, profileVariable+"="+profile)
+	if c.process, err = start(ctx, 1, cmd); err != nil {
 		return c, err
 	}
 	base := c.process.lines[0]
@@ -325,52 +282,6 @@ func (r *results) measure(ctx context.Context, c *contestant, work string, worke
 	return nil
 }
 
-// takeProfiles writes a CPU profile of a server for each work.
-func (r *results) takeProfiles(ctx context.Context, c *contestant, logf func(string, ...any)) error {
-	if len(c.process.lines) < 2 {
-		return fmt.Errorf("%s can't be profiled", c.name)
-	}
-	workers := slices.Max(r.workers)
-	for _, work := range r.works {
-		if work == redeem {
-			continue // it is over too soon
-		}
-		do, err := c.prepare(ctx, work, workers, 0)
-		if err != nil {
-			return err
-		}
-		const seconds = 5
-		name := filepath.Join(os.TempDir(), strings.NewReplacer("/", "-", " ", "-", ",", "").Replace(c.name+"-"+work)+".pprof")
-		fetched := make(chan error, 1)
-		go func() { fetched <- download(ctx, c.process.lines[1]+"?seconds="+strconv.Itoa(seconds), name) }()
-		if _, err := drive(ctx, do, workers, (seconds+1)*time.Second); err != nil {
-			return err
-		}
-		if err := <-fetched; err != nil {
-			return err
-		}
-		logf("%s", name)
-	}
-	return nil
-}
-
-func download(ctx context.Context, from, to string) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
-	if err != nil {
-		return err
-	}
-	response, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	raw, err := io.ReadAll(response.Body)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(to, raw, 0o644)
-}
-
 func freePort() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -382,18 +293,10 @@ func freePort() (string, error) {
 }
 
 // environment is what the figures depend on.
-func environment(ctx context.Context, cluster string) (string, error) {
-	conn, err := pgx.Connect(ctx, cluster)
-	if err != nil {
-		return "", err
-	}
-	defer conn.Close(ctx)
-	var version string
-	if err := conn.QueryRow(ctx, `SELECT current_setting('server_version')`).Scan(&version); err != nil {
-		return "", err
-	}
+func environment(ctx context.Context, server *dataset.Server) (string, error) {
+	version, _, err := server.Settings(ctx)
 	load, _ := os.ReadFile("/proc/loadavg")
 	busy, _, _ := strings.Cut(string(load), " ")
 	return fmt.Sprintf("PostgreSQL %s, %s, %d CPUs for the clients, the servers and the database. Load average before the run: %s.",
-		version, runtime.Version(), runtime.NumCPU(), busy), nil
+		version, runtime.Version(), runtime.NumCPU(), busy), err
 }

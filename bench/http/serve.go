@@ -12,8 +12,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/pprof"
 	"os"
+	"os/signal"
+	"runtime/pprof"
 	"strings"
 	"time"
 
@@ -36,10 +37,11 @@ import (
 	"github.com/oauthdb/oauthdb/examples/tokenendpoint"
 )
 
-// The program runs itself as a server: the first variable names which, the second the database.
+// The program runs itself as a server: the first variable names which, the second the database, the third a file for a CPU profile.
 const (
 	serveVariable    = "BENCH_HTTP_SERVE"
 	databaseVariable = "BENCH_HTTP_DATABASE"
+	profileVariable  = "BENCH_HTTP_PROFILE"
 )
 
 // connections are those that each server may have.
@@ -55,9 +57,20 @@ var handlers = map[string]func(pool *pgxpool.Pool, issuer string) (http.Handler,
 	"go-oauth2": goOAuth2Handler,
 }
 
-// serve is a server until its standard input ends. It prints its address, and where it can be profiled.
+// serve is a server until its standard input ends. It prints its address.
 func serve(name string) error {
 	slog.SetDefault(slog.New(slog.DiscardHandler))
+	signal.Ignore(os.Interrupt)
+	if profile := os.Getenv(profileVariable); profile != "" {
+		f, err := os.Create(profile)
+		if err != nil {
+			return err
+		}
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	ctx := context.Background()
 	pool, err := db.Open(ctx, os.Getenv(databaseVariable), db.Options{ApplicationName: "bench " + name, MaxConns: connections})
 	if name == "go-oauth2" { // which has a schema of its own
@@ -71,19 +84,12 @@ func serve(name string) error {
 	if err != nil {
 		return err
 	}
-	profiles, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
 	handler, err := handlers[name](pool, "http://"+listener.Addr().String())
 	if err != nil {
 		return err
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("/profile", pprof.Profile)
-	go http.Serve(profiles, mux) //nolint:gosec // on loopback, while it is measured
-	go http.Serve(listener, handler)
-	fmt.Printf("http://%s\nhttp://%s/profile\n", listener.Addr(), profiles.Addr())
+	go http.Serve(listener, handler) //nolint:gosec // on loopback, while it is measured
+	fmt.Printf("http://%s\n", listener.Addr())
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	return nil
 }

@@ -88,6 +88,7 @@ var checks = []struct {
 	{"connections", "how many are left", checkConnections, nil},
 	{"keys", "signing keys", checkKeys, nil},
 	{"grace", "the grace of clients against the time that a failover takes", checkGrace, nil},
+	{"logging", "whether the server's log gets what calls are passed", checkLogging, nil},
 	{"events", "whether security events are written", checkEvents, nil},
 }
 

@@ -278,6 +278,27 @@ func checkConnections(ctx context.Context, i *inspection) error {
 	return nil
 }
 
+// checkLogging looks at what PostgreSQL writes of a statement's parameters. There is no credential among them but as a digest or a ciphertext.
+func checkLogging(ctx context.Context, i *inspection) error {
+	var statements, duration string
+	var length int
+	if err := one(ctx, i, `SELECT current_setting('log_statement'), current_setting('log_min_duration_statement'), (SELECT s.setting::int FROM pg_settings AS s WHERE s.name = 'log_parameter_max_length')`, &statements, &duration, &length); err != nil {
+		return err
+	}
+	const advice = "set log_parameter_max_length = 0"
+	switch {
+	case length == 0:
+		i.ok("the server's log gets no parameters")
+	case statements == "all" || statements == "mod":
+		i.warn(advice, "log_statement is %s: the server's log gets names, addresses and digests", statements)
+	case duration == "0":
+		i.warn(advice, "log_min_duration_statement is 0: the server's log gets names, addresses and digests")
+	default:
+		i.ok("log_statement is %s", statements)
+	}
+	return nil
+}
+
 func checkEvents(ctx context.Context, i *inspection) error {
 	var on string
 	if err := one(ctx, i, `SELECT coalesce(current_setting('oauthdb.events', true), '')`, &on); err != nil {

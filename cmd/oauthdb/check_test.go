@@ -290,6 +290,8 @@ func TestCheckFindsWhatIsSeeded(t *testing.T) {
 			seed: `CREATE VIEW fake.pg_prepared_xacts AS SELECT current_database() AS database, now() - interval '1 hour' AS prepared`,
 			want: "transactions warning: a prepared transaction waits for 1h0m",
 		},
+		{seed: pretend("log_statement", "mod"), want: "logging warning: log_statement is mod"},
+		{seed: pretend("log_min_duration_statement", "0"), want: "logging warning: log_min_duration_statement is 0"},
 		{seed: pretend("max_connections", "4"), want: "connections failure: "},
 		{seed: `UPDATE jwks SET expires_at = now() + interval '1 hour'`, mend: `UPDATE jwks SET expires_at = NULL`, want: "keys warning: no key of ES256 may sign, while 1 is published still"},
 		{seed: `UPDATE jwks SET expires_at = now() - interval '2 hours'`, mend: `UPDATE jwks SET expires_at = NULL`, want: "keys warning: 1 key of ES256 expired"},
