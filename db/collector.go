@@ -346,7 +346,10 @@ func (c *Collector) steps() []*step {
 		})},
 		{call: "DeleteExpiredClientSecrets", batch: simple("oauth_client_secret", q.DeleteExpiredClientSecrets)},
 		{call: "DeleteExpiredClientAssertions", batch: simple("oauth_client_assertion", q.DeleteExpiredClientAssertions)},
-		{call: "DeleteExpiredProofs", batch: simple("oauth_proof", q.DeleteExpiredProofs)},
+		{call: "DeleteExpiredProofs", batch: onwards("oauth_proof", func(ctx context.Context, after time.Time, size int32) (int64, *time.Time, error) {
+			row, err := q.DeleteExpiredProofs(ctx, store.DeleteExpiredProofsParams{AfterExpiresAt: after, BatchSize: size})
+			return row.Deleted, row.LastExpiresAt, err
+		})},
 		{call: "DeleteExpiredSigningKeys", batch: simple("jwks", q.DeleteExpiredSigningKeys)},
 		{call: "DeleteExpiredVerifications", batch: simple("verification", q.DeleteExpiredVerifications)},
 		{call: "DeleteExpiredDeviceCodes", batch: simple("device_code", q.DeleteExpiredDeviceCodes)},

@@ -202,13 +202,13 @@ func (s *stub) DeleteExpiredAccessTokens(ctx context.Context, arg store.DeleteEx
 	return s.Queries.DeleteExpiredAccessTokens(ctx, arg)
 }
 
-func (s *stub) DeleteExpiredProofs(ctx context.Context, size int32) (int64, error) {
+func (s *stub) DeleteExpiredProofs(ctx context.Context, arg store.DeleteExpiredProofsParams) (store.DeleteExpiredProofsRow, error) {
 	if s.proofs != nil {
-		if err := s.proofs(size); err != nil {
-			return 0, err
+		if err := s.proofs(arg.BatchSize); err != nil {
+			return store.DeleteExpiredProofsRow{}, err
 		}
 	}
-	return s.Queries.DeleteExpiredProofs(ctx, size)
+	return s.Queries.DeleteExpiredProofs(ctx, arg)
 }
 
 func TestRunOutlivesAFailedPassAndEndsWithItsContext(t *testing.T) {
@@ -512,6 +512,8 @@ func TestABatchDoesNotReadAgainWhatThoseBeforeItHaveDeleted(t *testing.T) {
 		`INSERT INTO oauth_authorization (id, client_id, scopes) VALUES ('a', 'c', '{a}')`,
 		fmt.Sprintf(`INSERT INTO oauth_access_token (id, token, client_id, scopes, expires_at)
 			SELECT 't' || n, left(md5('t' || n) || md5(''), 43), 'c', '{a}', now() - n * 919 %% 1000 * interval '1 second' FROM generate_series(1, %d) AS n`, rows),
+		fmt.Sprintf(`INSERT INTO oauth_proof (id, expires_at)
+			SELECT left(md5('p' || n) || md5(''), 43), now() - n * 919 %% 1000 * interval '1 second' FROM generate_series(1, %d) AS n`, rows),
 		fmt.Sprintf(`INSERT INTO oauth_refresh_token (id, token, client_id, user_id, scopes, authorization_id, expires_at)
 			SELECT 'r' || n, left(md5('r' || n) || md5(''), 43), 'c', 'u', '{a}', 'a', now() - n * 919 %% 1000 * interval '1 second' FROM generate_series(1, %d) AS n`, rows),
 	} {
@@ -556,6 +558,10 @@ func TestABatchDoesNotReadAgainWhatThoseBeforeItHaveDeleted(t *testing.T) {
 	}{
 		{"DeleteExpiredAccessTokens", nil, func(after time.Time) (progress, error) {
 			r, err := d.Store.DeleteExpiredAccessTokens(t.Context(), store.DeleteExpiredAccessTokensParams{AfterExpiresAt: after, BatchSize: batch})
+			return progress{r.Deleted, r.LastExpiresAt}, err
+		}},
+		{"DeleteExpiredProofs", nil, func(after time.Time) (progress, error) {
+			r, err := d.Store.DeleteExpiredProofs(t.Context(), store.DeleteExpiredProofsParams{AfterExpiresAt: after, BatchSize: batch})
 			return progress{r.Deleted, r.LastExpiresAt}, err
 		}},
 		{"DeleteExpiredRefreshTokens", []any{time.Duration(0)}, func(after time.Time) (progress, error) {

@@ -89,7 +89,7 @@ func TestCallsAreObservedWithTheirOutcomes(t *testing.T) {
 	}
 	_, notFound := q.GetSession(t.Context(), "none")
 	_, taken := q.CreateUser(t.Context(), store.CreateUserParams{ID: "ada", Name: "Ada"})
-	if _, err := q.DeleteExpiredProofs(t.Context(), 10); err != nil {
+	if _, err := q.DeleteExpiredProofs(t.Context(), store.DeleteExpiredProofsParams{BatchSize: 10}); err != nil {
 		t.Fatal(err)
 	}
 

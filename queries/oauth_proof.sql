@@ -9,15 +9,26 @@
 SELECT (CASE WHEN proof_is_fresh(@id::token_digest, @expires_at::timestamptz) THEN 'remembered' ELSE 'proof_replayed' END)::outcome AS outcome
 FROM (VALUES (true)) AS one (n);
 
--- DeleteExpiredProofs deletes up to batch_size proofs that are too old to be accepted, and returns how many.
--- name: DeleteExpiredProofs :execrows
+-- DeleteExpiredProofs deletes proofs that are too old to be accepted: of those that expired at after_expires_at or later, the batch_size first.
+-- Begin with the zero time, and go on with last_expires_at until fewer are deleted. It skips rows that are locked.
+-- name: DeleteExpiredProofs :one
 WITH due AS MATERIALIZED (
-    SELECT p.id
+    SELECT p.id, p.expires_at
     FROM oauth_proof AS p
-    WHERE p.expires_at <= now()
+    WHERE p.expires_at >= @after_expires_at::timestamptz AND p.expires_at <= now()
     ORDER BY p.expires_at
     LIMIT @batch_size::integer
     FOR UPDATE SKIP LOCKED
+), deleted AS (
+    DELETE FROM oauth_proof AS p
+    WHERE p.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    RETURNING p.id
+), last AS (
+    SELECT d.expires_at
+    FROM due AS d
+    ORDER BY d.expires_at DESC
+    LIMIT 1
 )
-DELETE FROM oauth_proof AS p
-WHERE p.id = ANY (ARRAY(SELECT d.id::text FROM due AS d));
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.expires_at AS last_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true;

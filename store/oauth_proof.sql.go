@@ -11,26 +11,51 @@ import (
 	"github.com/oauthdb/oauthdb/token"
 )
 
-const deleteExpiredProofs = `-- name: DeleteExpiredProofs :execrows
+const deleteExpiredProofs = `-- name: DeleteExpiredProofs :one
 WITH due AS MATERIALIZED (
-    SELECT p.id
+    SELECT p.id, p.expires_at
     FROM oauth_proof AS p
-    WHERE p.expires_at <= now()
+    WHERE p.expires_at >= $1::timestamptz AND p.expires_at <= now()
     ORDER BY p.expires_at
-    LIMIT $1::integer
+    LIMIT $2::integer
     FOR UPDATE SKIP LOCKED
+), deleted AS (
+    DELETE FROM oauth_proof AS p
+    WHERE p.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    RETURNING p.id
+), last AS (
+    SELECT d.expires_at
+    FROM due AS d
+    ORDER BY d.expires_at DESC
+    LIMIT 1
 )
-DELETE FROM oauth_proof AS p
-WHERE p.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.expires_at AS last_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true
 `
 
-// DeleteExpiredProofs deletes up to batch_size proofs that are too old to be accepted, and returns how many.
-func (q *Queries) DeleteExpiredProofs(ctx context.Context, batchSize int32) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteExpiredProofs, batchSize)
+type DeleteExpiredProofsParams struct {
+	// Where the batch begins: last_expires_at of the call before, or the zero time.
+	AfterExpiresAt time.Time
+	// How many rows at most.
+	BatchSize int32
+}
+
+type DeleteExpiredProofsRow struct {
+	Deleted       int64
+	LastExpiresAt *time.Time
+}
+
+// DeleteExpiredProofs deletes proofs that are too old to be accepted: of those that expired at after_expires_at or later, the batch_size first.
+// Begin with the zero time, and go on with last_expires_at until fewer are deleted. It skips rows that are locked.
+func (q *Queries) DeleteExpiredProofs(ctx context.Context, arg DeleteExpiredProofsParams) (DeleteExpiredProofsRow, error) {
+	row := q.db.QueryRow(ctx, deleteExpiredProofs, arg.AfterExpiresAt, arg.BatchSize)
+	var i DeleteExpiredProofsRow
+	err := row.Scan(&i.Deleted, &i.LastExpiresAt)
 	if err != nil {
-		return 0, fmt.Errorf("query DeleteExpiredProofs: %w", err)
+		err = fmt.Errorf("query DeleteExpiredProofs: %w", err)
 	}
-	return result.RowsAffected(), nil
+	return i, err
 }
 
 const rememberProof = `-- name: RememberProof :one

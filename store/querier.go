@@ -256,8 +256,9 @@ type Querier interface {
 	// They are kept that long so that a client that still polls is told that its code has expired. What was granted stays. It skips rows that
 	// are locked.
 	DeleteExpiredPolledRequests(ctx context.Context, arg DeleteExpiredPolledRequestsParams) (int64, error)
-	// DeleteExpiredProofs deletes up to batch_size proofs that are too old to be accepted, and returns how many.
-	DeleteExpiredProofs(ctx context.Context, batchSize int32) (int64, error)
+	// DeleteExpiredProofs deletes proofs that are too old to be accepted: of those that expired at after_expires_at or later, the batch_size first.
+	// Begin with the zero time, and go on with last_expires_at until fewer are deleted. It skips rows that are locked.
+	DeleteExpiredProofs(ctx context.Context, arg DeleteExpiredProofsParams) (DeleteExpiredProofsRow, error)
 	// DeleteExpiredRefreshTokens deletes refresh tokens that expired more than retention ago: of those that did at after_expires_at or later, the
 	// batch_size first. Spent ones are kept that long because their reuse is recognised by them. Begin with the zero time, and go on with
 	// last_expires_at until fewer are deleted. A token that an access token refers to is left until that one is deleted, so call
@@ -562,7 +563,8 @@ type Querier interface {
 	//   - unknown: there is no such client or user
 	//   - disabled: the client is disabled
 	//   - suspended: the user is suspended
-	//   - revoked: grants of the user, or of the client, have been ended here, and what was agreed to elsewhere before doesn't come back
+	//   - revoked: grants of the user, or of the client, have been ended here, or what users see of the client has changed here; what was agreed
+	//     to elsewhere before doesn't come back
 	// Only granted changes anything. The id of another consent is an error.
 	ImportConsent(ctx context.Context, arg ImportConsentParams) (Outcome, error)
 	// ImportRefreshToken takes over what a user had granted to a client on another server, with the refresh tokens of that grant that are still

@@ -102,7 +102,10 @@ var collections = []collection{
 	}},
 	{"DeleteExpiredAttemptCounts", rows, func(w *world) (int64, error) { return w.q.DeleteExpiredAttemptCounts(w.Context(), batch) }},
 	{"DeleteExpiredOneTimeCodes", rows, func(w *world) (int64, error) { return w.q.DeleteExpiredOneTimeCodes(w.Context(), batch) }},
-	{"DeleteExpiredProofs", rows, func(w *world) (int64, error) { return w.q.DeleteExpiredProofs(w.Context(), batch) }},
+	{"DeleteExpiredProofs", rows, func(w *world) (int64, error) {
+		row, err := w.q.DeleteExpiredProofs(w.Context(), store.DeleteExpiredProofsParams{BatchSize: batch})
+		return row.Deleted, err
+	}},
 	{"DeleteExpiredClientAssertions", rows, func(w *world) (int64, error) { return w.q.DeleteExpiredClientAssertions(w.Context(), batch) }},
 	{"DeleteExpiredClientSecrets", rows, func(w *world) (int64, error) { return w.q.DeleteExpiredClientSecrets(w.Context(), batch) }},
 	{"DeleteExpiredInitialAccessTokens", rows, func(w *world) (int64, error) {

@@ -278,7 +278,7 @@ type Collection interface {
 	DeleteExpiredInitialAccessTokens(ctx context.Context, arg store.DeleteExpiredInitialAccessTokensParams) (int64, error)
 	DeleteExpiredOneTimeCodes(ctx context.Context, batchSize int32) (int64, error)
 	DeleteExpiredPolledRequests(ctx context.Context, arg store.DeleteExpiredPolledRequestsParams) (int64, error)
-	DeleteExpiredProofs(ctx context.Context, batchSize int32) (int64, error)
+	DeleteExpiredProofs(ctx context.Context, arg store.DeleteExpiredProofsParams) (store.DeleteExpiredProofsRow, error)
 	DeleteExpiredRefreshTokens(ctx context.Context, arg store.DeleteExpiredRefreshTokensParams) (store.DeleteExpiredRefreshTokensRow, error)
 	DeleteExpiredSessions(ctx context.Context, batchSize int32) (store.DeleteExpiredSessionsRow, error)
 	DeleteExpiredSigningKeys(ctx context.Context, batchSize int32) (int64, error)

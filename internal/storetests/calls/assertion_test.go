@@ -327,7 +327,7 @@ func TestProofFromTheFutureIsRememberedUntilItCannotBeAccepted(t *testing.T) {
 		}
 		// 20 seconds later, which is within the memory
 		w.Exec(`UPDATE oauth_proof SET expires_at = expires_at - interval '20 seconds' WHERE id = $1`, string(proof))
-		_, err = w.Q.DeleteExpiredProofs(w.Ctx, 100)
+		_, err = w.Q.DeleteExpiredProofs(w.Ctx, store.DeleteExpiredProofsParams{BatchSize: 100})
 		w.OK(err)
 		w.Unchanged(func() {
 			again, err := call(&proof, &until)

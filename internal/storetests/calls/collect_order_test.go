@@ -81,7 +81,7 @@ var orderedCollections = []orderedCollection{
 		collect: oneOf((*store.Queries).DeleteExpiredVerifications),
 	}, {
 		call: "DeleteExpiredProofs", left: "oauth_proof", insert: `INSERT INTO oauth_proof (id, expires_at) VALUES ($id, $age)`,
-		collect: oneOf((*store.Queries).DeleteExpiredProofs),
+		collect: oneOf(deleteProofs),
 	}, {
 		call: "DeleteExpiredClientAssertions", left: "oauth_client_assertion",
 		insert:  `INSERT INTO oauth_client_assertion (id, expires_at) VALUES ($id, $age)`,

@@ -54,6 +54,11 @@ func (w *world) collectSessions(batch int32) int64 {
 	return row.Deleted
 }
 
+func deleteProofs(q *store.Queries, ctx context.Context, batch int32) (int64, error) {
+	row, err := q.DeleteExpiredProofs(ctx, store.DeleteExpiredProofsParams{BatchSize: batch})
+	return row.Deleted, err
+}
+
 // counted makes a collection of a call that says no more than how many.
 func counted(call func(*store.Queries, context.Context, int32) (int64, error)) func(*world, int32) int64 {
 	return func(w *world, batch int32) int64 {
@@ -89,7 +94,7 @@ func byExpiry(name, table string, call func(*store.Queries, context.Context, int
 var collectorCalls = []collectorCall{
 	byExpiry("DeleteExpiredClientAssertions", "oauth_client_assertion", (*store.Queries).DeleteExpiredClientAssertions,
 		`INSERT INTO oauth_client_assertion (id, expires_at) VALUES (%s, %s)`),
-	byExpiry("DeleteExpiredProofs", "oauth_proof", (*store.Queries).DeleteExpiredProofs, `INSERT INTO oauth_proof (id, expires_at) VALUES (%s, %s)`),
+	byExpiry("DeleteExpiredProofs", "oauth_proof", deleteProofs, `INSERT INTO oauth_proof (id, expires_at) VALUES (%s, %s)`),
 	byExpiry("DeleteExpiredVerifications", "verification", (*store.Queries).DeleteExpiredVerifications,
 		`INSERT INTO verification (id, identifier, value, expires_at) VALUES (%s, '', '', %s)`),
 	byExpiry("DeleteExpiredDeviceCodes", "device_code", (*store.Queries).DeleteExpiredDeviceCodes,
@@ -752,7 +757,7 @@ func TestCollectorTakesTheOldestFirstAndWhatExpiresNow(t *testing.T) {
 		}, {
 			"oauth_proof",
 			`INSERT INTO oauth_proof (id, expires_at) VALUES (rpad($1, 43, left($2, 0) || '-'), now() - $3 * interval '1 microsecond')`,
-			func(q *store.Queries) (int64, error) { return q.DeleteExpiredProofs(w.Ctx, 1) },
+			func(q *store.Queries) (int64, error) { return deleteProofs(q, w.Ctx, 1) },
 		}, {
 			"oauth_client_assertion",
 			`INSERT INTO oauth_client_assertion (id, expires_at) VALUES (rpad($1, 43, left($2, 0) || '-'), now() - $3 * interval '1 microsecond')`,

@@ -548,7 +548,8 @@ var collectors = map[string]func(ctx context.Context, q *store.Queries, batch in
 		return q.DeleteExpiredClientAssertions(ctx, batch)
 	},
 	"DeleteExpiredProofs": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
-		return q.DeleteExpiredProofs(ctx, batch)
+		row, err := q.DeleteExpiredProofs(ctx, store.DeleteExpiredProofsParams{BatchSize: batch})
+		return row.Deleted, err
 	},
 	"DeleteExpiredSecurityEvents": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
 		return q.DeleteExpiredSecurityEvents(ctx, store.DeleteExpiredSecurityEventsParams{BatchSize: batch})

@@ -273,7 +273,7 @@ func withoutPosition(p *pair) {
 	p.OK(err)
 	_, err = q.ListUserSessions(ctx, store.ListUserSessionsParams{UserID: g.user, PageSize: 10})
 	p.OK(err)
-	_, err = q.DeleteExpiredProofs(ctx, 10)
+	_, err = q.DeleteExpiredProofs(ctx, store.DeleteExpiredProofsParams{BatchSize: 10})
 	p.OK(err)
 }
 
