@@ -113,8 +113,9 @@ cells: ## set up two cells by docs/cells/setup.sh, and kill the primary of each
 replicas: ## have a standby that lags answer introspections after revocations: make replicas LAG=5s REVOCATIONS=50
 	cd internal/storetests && go test ./replica -count=1 -v -timeout 60m -lag $(or $(LAG),1500ms) -revocations $(or $(REVOCATIONS),20) $(TESTFLAGS)
 .PHONY: import-scale
-import-scale: ## import a million users and 100,000 clients, and measure time and memory: make import-scale USERS=1000000 CLIENTS=100000
-	cd cmd/oauthdb && go test . -run '^TestImportAtScale$$' -count=1 -v -timeout 60m -import-users $(or $(USERS),1000000) -import-clients $(or $(CLIENTS),100000) $(TESTFLAGS)
+import-scale: ## import a million users, 100,000 clients and refresh tokens, and measure it: make import-scale USERS=1000000 CLIENTS=100000 TOKENS=100000
+	cd cmd/oauthdb && go test . -run '^TestImportAtScale$$' -count=1 -v -timeout 60m -import-users $(or $(USERS),1000000) -import-clients $(or $(CLIENTS),100000) \
+		-import-tokens $(or $(TOKENS),100000) $(TESTFLAGS)
 linear: ## hold histories of concurrent calls to the model: make linear CALLS=1000000
 	cd internal/storetests && go test ./linear -count=1 -v -timeout 24h -calls=$(or $(CALLS),100000) -kills 5 -faults $(TESTFLAGS)
 rounds: ## let calls race for longer than make test does: make rounds ROUNDS=10000

@@ -1158,6 +1158,76 @@ CREATE FUNCTION public.agreed_scopes(g public.oauth_consent) RETURNS text[]
 
 COMMENT ON FUNCTION public.agreed_scopes(g public.oauth_consent) IS 'The scopes that a user has agreed to without a resource. Those of a better-auth server that names resources apply to these.';
 
+CREATE FUNCTION public.answer_spent_refresh_token(spent public.refresh_token_id, judged public.outcome, parents text, c public.oauth_client, grace interval, until_used boolean, same_successor public.refresh_token_id, new_id public.access_token_id, new_token public.token_digest, without_row boolean, lifetime interval, ends_at timestamp with time zone, proven jsonb, act jsonb, data jsonb, access_scopes text[], access_resources text[], access_details jsonb, OUT outcome public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone, OUT session_id public.session_id, OUT sub public.subject, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    j record;
+    r oauth_refresh_token;
+    earlier record;
+BEGIN
+    IF spent IS NULL THEN
+        RETURN;
+    END IF;
+    j := judge_spent_refresh_token(spent, same_successor, grace, until_used);
+    outcome := CASE WHEN j.verdict = 'retried' AND judged <> 'rotated' THEN judged ELSE j.verdict END;
+    IF outcome <> 'retried' THEN
+        RETURN;
+    END IF;
+
+    successor := j.successor;
+    successor_id := j.successor_id;
+    refresh_token_expires_at := j.successor_expires_at;
+    SELECT t.* INTO r FROM oauth_refresh_token AS t WHERE t.id = spent;
+    session_id := CASE WHEN parents = 'locked' THEN r.session_id END;
+    sub := give_subject(sector_of(c), r.user_id);
+    scopes := access_scopes;
+    resources := access_resources;
+    authorization_details := access_details;
+    access_token_expires_at := coalesce(
+        (SELECT n.access_token_expires_at FROM oauth_refresh_token AS n WHERE n.id = r.successor_id AND n.id = same_successor),
+        least(expiry(j.since, lifetime, c.access_token_lifetime, 'AccessTokenLifetime'), ends_at)
+    );
+    IF NOT without_row THEN
+        -- It refers to the token presented, which is locked; the successor may be gone.
+        INSERT INTO oauth_access_token (
+            id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
+            confirmation, act, authorization_id, authorization_code_id, data, requested_user_info_claims
+        )
+        VALUES (
+            new_id, new_token, r.client_id, session_id, r.user_id, r.reference_id, r.id, access_token_expires_at, scopes, resources,
+            authorization_details, proven, act, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id),
+            coalesce(data, r.data), r.requested_user_info_claims
+        )
+        ON CONFLICT DO NOTHING; -- of id and token: of two same calls at once, either may conflict first
+        IF FOUND THEN
+            RETURN;
+        END IF;
+    ELSIF successor_id <> same_successor THEN
+        UPDATE oauth_refresh_token AS t
+        SET access_token_expires_at = greatest(
+                t.access_token_expires_at, expiry_without_row(answer_spent_refresh_token.access_token_expires_at, new_token)
+            ),
+            updated_at = now()
+        WHERE t.id = r.id;
+    END IF;
+
+    -- A repeated call gets what was written before, even if the session was extended or the client changed since.
+    earlier := find_issued_access_token(new_id, r.client_id, new_token, NULL, 'AccessTokenID');
+    IF earlier.authorization_id <> r.authorization_id THEN
+        PERFORM refuse_parameter('AccessTokenID', 'is that of another token');
+    ELSIF earlier.authorization_id IS NOT NULL THEN
+        scopes := earlier.scopes;
+        resources := earlier.resources;
+        authorization_details := earlier.authorization_details;
+        access_token_expires_at := earlier.expires_at;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION public.answer_spent_refresh_token(spent public.refresh_token_id, judged public.outcome, parents text, c public.oauth_client, grace interval, until_used boolean, same_successor public.refresh_token_id, new_id public.access_token_id, new_token public.token_digest, without_row boolean, lifetime interval, ends_at timestamp with time zone, proven jsonb, act jsonb, data jsonb, access_scopes text[], access_resources text[], access_details jsonb, OUT outcome public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone, OUT session_id public.session_id, OUT sub public.subject, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb) IS 'Part of RotateRefreshToken: the outcome for a spent token, by judge_spent_refresh_token. A retry that is allowed what it asks for gets another access token here, or what the same call got before.';
+
 CREATE FUNCTION public.as_set(list text[]) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO 'public', 'pg_temp'
@@ -1418,7 +1488,7 @@ $$;
 COMMENT ON FUNCTION public.delete_recovery_codes(owner text) IS 'Part of the calls that delete all recovery codes of a user, which they have locked: the order in which this locks the codes doesn''t matter. VOLATILE, so that it sees the codes that were written while the statement waited for the user. Returns how many there were.';
 
 CREATE FUNCTION public.details_as_set(details jsonb) RETURNS jsonb
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
     SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
@@ -2094,6 +2164,92 @@ $$;
 
 COMMENT ON FUNCTION public.judge_registration_update(c public.oauth_client, of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean, verified text, subject_type text, redirect_uris text[], grant_types text[]) IS 'Part of UpdateRegistration: why it changed nothing. c is the client as the statement saw it when it began; where nothing stands against that, it has waited, and the client is read again. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none; the rest is as in leaves_sector. VOLATILE, so that it sees what was committed while the statement waited for the client.';
 
+CREATE TABLE public.oauth_refresh_token (
+    id public.stored_refresh_token_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    token public.stored_token_digest NOT NULL,
+    client_id public.client_id NOT NULL,
+    session_id public.session_id,
+    user_id public.user_id NOT NULL,
+    reference_id public.stored_reference_id,
+    expires_at timestamp with time zone,
+    revoked timestamp with time zone,
+    scopes public.text_list NOT NULL,
+    auth_time timestamp with time zone,
+    resources public.text_list,
+    authorization_details public.stored_array,
+    confirmation public.stored_confirmation,
+    authorization_code_id public.authorization_id,
+    authorization_id public.authorization_id NOT NULL,
+    successor public.stored_token_digest,
+    successor_id public.refresh_token_id,
+    access_token_expires_at timestamp with time zone,
+    data public.stored_object,
+    requested_user_info_claims public.text_list,
+    rotated_at timestamp with time zone,
+    rotation_replay_response text,
+    rotation_replay_expires_at timestamp with time zone,
+    CONSTRAINT oauth_refresh_token_rotated_is_revoked CHECK ((((successor IS NULL) = (successor_id IS NULL)) AND ((successor IS NULL) OR (revoked IS NOT NULL))))
+)
+WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.05');
+
+COMMENT ON TABLE public.oauth_refresh_token IS 'Refresh tokens (RFC 6749, section 1.5). Spent ones are kept, so that reuse is recognised.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.token IS 'Digest of the refresh token.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.reference_id IS 'The tenant in which the grant was made.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.expires_at IS 'When the token expires. NULL means never.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.revoked IS 'When the token was spent. A spent token has a successor, unless another server spent it.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.scopes IS 'Scopes that the token can still grant.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.auth_time IS 'When the user last authenticated.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.resources IS 'Resource indicators of the grant (RFC 8707).';
+
+COMMENT ON COLUMN public.oauth_refresh_token.authorization_details IS 'authorization_details of the grant (RFC 9396).';
+
+COMMENT ON COLUMN public.oauth_refresh_token.confirmation IS 'The key to which the token is bound (RFC 7800).';
+
+COMMENT ON COLUMN public.oauth_refresh_token.authorization_code_id IS 'Identifier of what the grant began with, carried through every rotation: another server''s own, or authorization_id.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.authorization_id IS 'The family. A trigger sets it for a server that doesn''t know the column.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.successor IS 'Digest of the token that replaced this one when it was rotated.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.successor_id IS 'Primary key of the successor. No foreign key: either row may be collected first.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.access_token_expires_at IS 'Expiry of the last access token without a row that was issued with this one or, after a retry, for it. The row is kept until then.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.data IS 'Data that a library on top keeps with the token.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.requested_user_info_claims IS 'For a better-auth server, like the columns after it: what the claims parameter asked for.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.rotated_at IS 'When a better-auth server rotated the token. RotateRefreshToken sets revoked and successor instead.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_response IS 'The answer that a better-auth server repeats to a retry, encrypted by it.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_expires_at IS 'How long a better-auth server repeats that answer.';
+
+CREATE FUNCTION public.judge_renewed(c public.oauth_client, r public.oauth_refresh_token, scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, compared_types text[]) RETURNS public.outcome
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF cardinality(r.scopes) > 0 AND cardinality(kept_within(r.scopes, coalesce(c.scopes, default_scopes))) = 0 THEN
+        RETURN 'invalid_scope';
+    END IF;
+    RETURN judge_narrowed(
+        c, scopes, r.scopes, default_scopes, resources, r.resources, default_resources, details, r.authorization_details, compared_types
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.judge_renewed(c public.oauth_client, r public.oauth_refresh_token, scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, compared_types text[]) IS 'Part of RotateRefreshToken: what is amiss with what is asked for, or with what a client may still have of a token''s scopes and resources. invalid_scope, invalid_target or invalid_authorization_details; NULL if nothing is.';
+
 CREATE FUNCTION public.judge_repeated_grant(family public.authorization_id, of_client public.client_id, of_user public.user_id, of_scopes text[], of_resources text[], of_details jsonb, issued_as public.access_token_id, access_token public.token_digest, issued_with public.refresh_token_id, refresh_token public.token_digest, OUT verdict public.outcome, OUT access_token_expires_at timestamp with time zone, OUT refresh_token_expires_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -2282,8 +2438,13 @@ $$;
 COMMENT ON FUNCTION public.known_subject(of_client text, of_user text) IS 'Part of subject_of, for a client with pairwise subjects, or an exchanged token''s. Not inlined, so that others don''t pay for the joins.';
 
 CREATE FUNCTION public.own_sector(client_id text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN ('client:'::text || public.client_key(client_id));
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN 'client:' || client_key(client_id);
+END
+$$;
 
 COMMENT ON FUNCTION public.own_sector(client_id text) IS 'The sector of a client that shares one with no other client. It is no host name, so no registration can claim it.';
 
@@ -2441,6 +2602,28 @@ $$;
 
 COMMENT ON FUNCTION public.missing_authorization_details(asked jsonb, agreed jsonb) IS 'The elements of one list of authorization_details (RFC 9396) that the other one does not have, whole and equal. NULL if there is none. A parameter that is not a list is an error.';
 
+CREATE FUNCTION public.narrow_details(asked jsonb, held jsonb, types text[]) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN details_of_types(coalesce(details_as_set(asked), held), types);
+END
+$$;
+
+COMMENT ON FUNCTION public.narrow_details(asked jsonb, held jsonb, types text[]) IS 'The authorization_details that are asked for or, if none are, those held, as far as they are of the types; all if the types are NULL.';
+
+CREATE FUNCTION public.narrow_list(asked text[], held text[], allowed text[]) RETURNS public.text_list
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN asked_or_granted(asked, kept_within(held, allowed));
+END
+$$;
+
+COMMENT ON FUNCTION public.narrow_list(asked text[], held text[], allowed text[]) IS 'The scopes or resources that are asked for or, if none are, those held that are still allowed.';
+
 CREATE FUNCTION public.new_authorization_id() RETURNS public.authorization_id
     LANGUAGE sql PARALLEL SAFE
     SET search_path TO 'public', 'pg_temp'
@@ -2558,76 +2741,6 @@ END
 $$;
 
 COMMENT ON FUNCTION public.read_again(family public.authorization_id, of_user public.user_id, of_session public.session_id) IS 'Part of the calls that lock a request to decide about it: the request, its client, and the user and the session of whoever decides, all as they are at one moment. VOLATILE, so that it sees what was committed while the statement waited for the request; what it knew of the others may have changed since.';
-
-CREATE TABLE public.oauth_refresh_token (
-    id public.stored_refresh_token_id NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    token public.stored_token_digest NOT NULL,
-    client_id public.client_id NOT NULL,
-    session_id public.session_id,
-    user_id public.user_id NOT NULL,
-    reference_id public.stored_reference_id,
-    expires_at timestamp with time zone,
-    revoked timestamp with time zone,
-    scopes public.text_list NOT NULL,
-    auth_time timestamp with time zone,
-    resources public.text_list,
-    authorization_details public.stored_array,
-    confirmation public.stored_confirmation,
-    authorization_code_id public.authorization_id,
-    authorization_id public.authorization_id NOT NULL,
-    successor public.stored_token_digest,
-    successor_id public.refresh_token_id,
-    access_token_expires_at timestamp with time zone,
-    data public.stored_object,
-    requested_user_info_claims public.text_list,
-    rotated_at timestamp with time zone,
-    rotation_replay_response text,
-    rotation_replay_expires_at timestamp with time zone,
-    CONSTRAINT oauth_refresh_token_rotated_is_revoked CHECK ((((successor IS NULL) = (successor_id IS NULL)) AND ((successor IS NULL) OR (revoked IS NOT NULL))))
-)
-WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.05');
-
-COMMENT ON TABLE public.oauth_refresh_token IS 'Refresh tokens (RFC 6749, section 1.5). Spent ones are kept, so that reuse is recognised.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.token IS 'Digest of the refresh token.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.reference_id IS 'The tenant in which the grant was made.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.expires_at IS 'When the token expires. NULL means never.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.revoked IS 'When the token was spent. A spent token has a successor, unless another server spent it.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.scopes IS 'Scopes that the token can still grant.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.auth_time IS 'When the user last authenticated.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.resources IS 'Resource indicators of the grant (RFC 8707).';
-
-COMMENT ON COLUMN public.oauth_refresh_token.authorization_details IS 'authorization_details of the grant (RFC 9396).';
-
-COMMENT ON COLUMN public.oauth_refresh_token.confirmation IS 'The key to which the token is bound (RFC 7800).';
-
-COMMENT ON COLUMN public.oauth_refresh_token.authorization_code_id IS 'Identifier of what the grant began with, carried through every rotation: another server''s own, or authorization_id.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.authorization_id IS 'The family. A trigger sets it for a server that doesn''t know the column.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.successor IS 'Digest of the token that replaced this one when it was rotated.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.successor_id IS 'Primary key of the successor. No foreign key: either row may be collected first.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.access_token_expires_at IS 'Expiry of the last access token without a row that was issued with this one or, after a retry, for it. The row is kept until then.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.data IS 'Data that a library on top keeps with the token.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.requested_user_info_claims IS 'For a better-auth server, like the columns after it: what the claims parameter asked for.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.rotated_at IS 'When a better-auth server rotated the token. RotateRefreshToken sets revoked and successor instead.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_response IS 'The answer that a better-auth server repeats to a retry, encrypted by it.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_expires_at IS 'How long a better-auth server repeats that answer.';
 
 CREATE FUNCTION public.refresh_token_is_live(r public.oauth_refresh_token, a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE

@@ -1,93 +1,6 @@
 -- +goose Up
 
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION consent_goes_on(g oauth_consent, n oauth_consent) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN g.reference_id IS NOT DISTINCT FROM n.reference_id AND g.user_epoch = n.user_epoch AND g.pair_epoch = n.pair_epoch
-    AND g.client_epoch = n.client_epoch;
--- +goose StatementEnd
-
--- +goose StatementBegin
-CREATE FUNCTION consent_holds(g oauth_consent, c oauth_client, u "user") RETURNS boolean
-LANGUAGE sql STABLE PARALLEL SAFE
-RETURN consent_counts(g, u) AND g.client_epoch = c.consents_epoch;
--- +goose StatementEnd
-
--- +goose StatementBegin
-COMMENT ON FUNCTION consent_holds(oauth_consent, oauth_client, "user") IS 'Whether a consent counts, and its client is still what the user saw. NULL without a consent, its client or its user.';
--- +goose StatementEnd
-
--- +goose StatementBegin
-CREATE FUNCTION delete_account(owner text, of_account text) RETURNS outcome
-LANGUAGE plpgsql VOLATILE
-SET search_path FROM CURRENT
-AS $$
-DECLARE
-    verdict outcome;
-BEGIN
-    PERFORM FROM account AS c WHERE c.user_id = owner ORDER BY c.id FOR UPDATE;
-    SELECT CASE WHEN bool_or(c.id = of_account) IS NOT TRUE THEN 'unknown' WHEN count(*) = 1 THEN 'last' ELSE 'deleted' END INTO verdict
-    FROM account AS c
-    WHERE c.user_id = owner;
-    IF verdict = 'deleted' THEN
-        DELETE FROM account AS c WHERE c.id = of_account;
-    END IF;
-    RETURN verdict;
-END
-$$;
--- +goose StatementEnd
-
--- +goose StatementBegin
-COMMENT ON FUNCTION delete_account(text, text) IS 'Part of DeleteAccount, which has locked the user: deletes an account unless it is the last one, and returns the verdict. VOLATILE, so that it sees the accounts that were created while the statement waited for the user or for one of them.';
--- +goose StatementEnd
-
--- +goose StatementBegin
-CREATE FUNCTION is_shown(field text) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN field = ANY (ARRAY['redirect_uris', 'scopes', 'name', 'uri', 'icon', 'tos', 'policy']);
--- +goose StatementEnd
-
--- +goose StatementBegin
-COMMENT ON FUNCTION is_shown(text) IS 'Whether users see a column of a client when they are asked for consent.';
--- +goose StatementEnd
-
--- +goose StatementBegin
-DROP FUNCTION judge_registration_update;
--- +goose StatementEnd
-
--- +goose StatementBegin
-CREATE FUNCTION judge_registration_update(
-    c oauth_client, of_client client_id, manager token_digest, successor token_digest, refused outcome, wants_secret boolean,
-    verified text, subject_type text, redirect_uris text[], grant_types text[]
-) RETURNS outcome
-LANGUAGE plpgsql VOLATILE
-SET search_path FROM CURRENT
-AS $$
-DECLARE
-    verdict outcome;
-BEGIN
-    FOR look IN 1..2 LOOP
-        verdict := CASE
-            WHEN NOT manages(c, manager, successor) THEN 'unauthenticated'
-            WHEN c.disabled THEN 'disabled'
-            WHEN refused IS NOT NULL THEN refused
-            WHEN wants_secret AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL THEN 'invalid_client_metadata'
-            WHEN leaves_sector(c, verified, subject_type, redirect_uris, grant_types) THEN 'invalid_client_metadata'
-        END;
-        EXIT WHEN verdict IS NOT NULL;
-        -- nothing stood against it: the statement has waited for the row, and found another one
-        SELECT x.* INTO c FROM oauth_client AS x WHERE x.client_id = of_client;
-    END LOOP;
-    RETURN coalesce(verdict, 'disabled'); -- it was when the statement got the row, and is not any more
-END
-$$;
--- +goose StatementEnd
-
--- +goose StatementBegin
-COMMENT ON FUNCTION judge_registration_update(oauth_client, client_id, token_digest, token_digest, outcome, boolean, text, text, text[], text[]) IS 'Part of UpdateRegistration: why it changed nothing. c is the client as the statement saw it when it began; where nothing stands against that, it has waited, and the client is read again. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none; the rest is as in leaves_sector. VOLATILE, so that it sees what was committed while the statement waited for the client.';
--- +goose StatementEnd
-
--- +goose StatementBegin
 CREATE OR REPLACE FUNCTION judge_spent_refresh_token(
     spent refresh_token_id, same_successor refresh_token_id, grace interval, until_used boolean,
     OUT verdict outcome, OUT successor token_digest, OUT successor_id refresh_token_id, OUT successor_expires_at timestamptz,
@@ -141,6 +54,260 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION judge_spent_refresh_token(refresh_token_id, refresh_token_id, interval, boolean) IS 'Part of RotateRefreshToken: the verdict about a spent token. While its successor is unused, it is retried for a repeated call, within the client''s grace, or at any time if the client has that. Once its successor is used, a repeated call is superseded. Otherwise it is replayed, and the family ends (RFC 9700, section 4.14.2). VOLATILE, so that it sees what was committed while the statement waited for the token.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION answer_spent_refresh_token(
+    spent refresh_token_id, judged outcome, parents text, c oauth_client, grace interval, until_used boolean,
+    same_successor refresh_token_id, new_id access_token_id, new_token token_digest, without_row boolean,
+    lifetime interval, ends_at timestamptz, proven jsonb, act jsonb, data jsonb,
+    access_scopes text[], access_resources text[], access_details jsonb,
+    OUT outcome outcome, OUT successor token_digest, OUT successor_id refresh_token_id, OUT refresh_token_expires_at timestamptz,
+    OUT access_token_expires_at timestamptz, OUT session_id session_id, OUT sub subject, OUT scopes text[], OUT resources text[],
+    OUT authorization_details jsonb
+)
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    j record;
+    r oauth_refresh_token;
+    earlier record;
+BEGIN
+    IF spent IS NULL THEN
+        RETURN;
+    END IF;
+    j := judge_spent_refresh_token(spent, same_successor, grace, until_used);
+    outcome := CASE WHEN j.verdict = 'retried' AND judged <> 'rotated' THEN judged ELSE j.verdict END;
+    IF outcome <> 'retried' THEN
+        RETURN;
+    END IF;
+
+    successor := j.successor;
+    successor_id := j.successor_id;
+    refresh_token_expires_at := j.successor_expires_at;
+    SELECT t.* INTO r FROM oauth_refresh_token AS t WHERE t.id = spent;
+    session_id := CASE WHEN parents = 'locked' THEN r.session_id END;
+    sub := give_subject(sector_of(c), r.user_id);
+    scopes := access_scopes;
+    resources := access_resources;
+    authorization_details := access_details;
+    access_token_expires_at := coalesce(
+        (SELECT n.access_token_expires_at FROM oauth_refresh_token AS n WHERE n.id = r.successor_id AND n.id = same_successor),
+        least(expiry(j.since, lifetime, c.access_token_lifetime, 'AccessTokenLifetime'), ends_at)
+    );
+    IF NOT without_row THEN
+        -- It refers to the token presented, which is locked; the successor may be gone.
+        INSERT INTO oauth_access_token (
+            id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
+            confirmation, act, authorization_id, authorization_code_id, data, requested_user_info_claims
+        )
+        VALUES (
+            new_id, new_token, r.client_id, session_id, r.user_id, r.reference_id, r.id, access_token_expires_at, scopes, resources,
+            authorization_details, proven, act, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id),
+            coalesce(data, r.data), r.requested_user_info_claims
+        )
+        ON CONFLICT DO NOTHING; -- of id and token: of two same calls at once, either may conflict first
+        IF FOUND THEN
+            RETURN;
+        END IF;
+    ELSIF successor_id <> same_successor THEN
+        UPDATE oauth_refresh_token AS t
+        SET access_token_expires_at = greatest(
+                t.access_token_expires_at, expiry_without_row(answer_spent_refresh_token.access_token_expires_at, new_token)
+            ),
+            updated_at = now()
+        WHERE t.id = r.id;
+    END IF;
+
+    -- A repeated call gets what was written before, even if the session was extended or the client changed since.
+    earlier := find_issued_access_token(new_id, r.client_id, new_token, NULL, 'AccessTokenID');
+    IF earlier.authorization_id <> r.authorization_id THEN
+        PERFORM refuse_parameter('AccessTokenID', 'is that of another token');
+    ELSIF earlier.authorization_id IS NOT NULL THEN
+        scopes := earlier.scopes;
+        resources := earlier.resources;
+        authorization_details := earlier.authorization_details;
+        access_token_expires_at := earlier.expires_at;
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION answer_spent_refresh_token(refresh_token_id, outcome, text, oauth_client, interval, boolean, refresh_token_id, access_token_id, token_digest, boolean, interval, timestamptz, jsonb, jsonb, jsonb, text[], text[], jsonb) IS 'Part of RotateRefreshToken: the outcome for a spent token, by judge_spent_refresh_token. A retry that is allowed what it asks for gets another access token here, or what the same call got before.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION consent_goes_on(g oauth_consent, n oauth_consent) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN g.reference_id IS NOT DISTINCT FROM n.reference_id AND g.user_epoch = n.user_epoch AND g.pair_epoch = n.pair_epoch
+    AND g.client_epoch = n.client_epoch;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION consent_holds(g oauth_consent, c oauth_client, u "user") RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN consent_counts(g, u) AND g.client_epoch = c.consents_epoch;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION consent_holds(oauth_consent, oauth_client, "user") IS 'Whether a consent counts, and its client is still what the user saw. NULL without a consent, its client or its user.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION delete_account(owner text, of_account text) RETURNS outcome
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    verdict outcome;
+BEGIN
+    PERFORM FROM account AS c WHERE c.user_id = owner ORDER BY c.id FOR UPDATE;
+    SELECT CASE WHEN bool_or(c.id = of_account) IS NOT TRUE THEN 'unknown' WHEN count(*) = 1 THEN 'last' ELSE 'deleted' END INTO verdict
+    FROM account AS c
+    WHERE c.user_id = owner;
+    IF verdict = 'deleted' THEN
+        DELETE FROM account AS c WHERE c.id = of_account;
+    END IF;
+    RETURN verdict;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION delete_account(text, text) IS 'Part of DeleteAccount, which has locked the user: deletes an account unless it is the last one, and returns the verdict. VOLATILE, so that it sees the accounts that were created while the statement waited for the user or for one of them.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION details_as_set(details jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF jsonb_typeof(details) IS DISTINCT FROM 'array' THEN
+        RETURN details;
+    END IF;
+    RETURN (
+        SELECT jsonb_agg(d.element ORDER BY d.n)
+        FROM (
+            SELECT e.element, min(e.n) AS n
+            FROM jsonb_array_elements(details) WITH ORDINALITY AS e (element, n)
+            GROUP BY e.element
+        ) AS d
+    );
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION is_shown(field text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN field = ANY (ARRAY['redirect_uris', 'scopes', 'name', 'uri', 'icon', 'tos', 'policy']);
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION is_shown(text) IS 'Whether users see a column of a client when they are asked for consent.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION judge_registration_update;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION judge_registration_update(
+    c oauth_client, of_client client_id, manager token_digest, successor token_digest, refused outcome, wants_secret boolean,
+    verified text, subject_type text, redirect_uris text[], grant_types text[]
+) RETURNS outcome
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    verdict outcome;
+BEGIN
+    FOR look IN 1..2 LOOP
+        verdict := CASE
+            WHEN NOT manages(c, manager, successor) THEN 'unauthenticated'
+            WHEN c.disabled THEN 'disabled'
+            WHEN refused IS NOT NULL THEN refused
+            WHEN wants_secret AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL THEN 'invalid_client_metadata'
+            WHEN leaves_sector(c, verified, subject_type, redirect_uris, grant_types) THEN 'invalid_client_metadata'
+        END;
+        EXIT WHEN verdict IS NOT NULL;
+        -- nothing stood against it: the statement has waited for the row, and found another one
+        SELECT x.* INTO c FROM oauth_client AS x WHERE x.client_id = of_client;
+    END LOOP;
+    RETURN coalesce(verdict, 'disabled'); -- it was when the statement got the row, and is not any more
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION judge_registration_update(oauth_client, client_id, token_digest, token_digest, outcome, boolean, text, text, text[], text[]) IS 'Part of UpdateRegistration: why it changed nothing. c is the client as the statement saw it when it began; where nothing stands against that, it has waited, and the client is read again. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none; the rest is as in leaves_sector. VOLATILE, so that it sees what was committed while the statement waited for the client.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION judge_renewed(
+    c oauth_client, r oauth_refresh_token, scopes text[], default_scopes text[], resources text[], default_resources text[],
+    details jsonb, compared_types text[]
+) RETURNS outcome
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF cardinality(r.scopes) > 0 AND cardinality(kept_within(r.scopes, coalesce(c.scopes, default_scopes))) = 0 THEN
+        RETURN 'invalid_scope';
+    END IF;
+    RETURN judge_narrowed(
+        c, scopes, r.scopes, default_scopes, resources, r.resources, default_resources, details, r.authorization_details, compared_types
+    );
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION judge_renewed(oauth_client, oauth_refresh_token, text[], text[], text[], text[], jsonb, text[]) IS 'Part of RotateRefreshToken: what is amiss with what is asked for, or with what a client may still have of a token''s scopes and resources. invalid_scope, invalid_target or invalid_authorization_details; NULL if nothing is.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION narrow_details(asked jsonb, held jsonb, types text[]) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN details_of_types(coalesce(details_as_set(asked), held), types);
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION narrow_details(jsonb, jsonb, text[]) IS 'The authorization_details that are asked for or, if none are, those held, as far as they are of the types; all if the types are NULL.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION narrow_list(asked text[], held text[], allowed text[]) RETURNS text_list
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN asked_or_granted(asked, kept_within(held, allowed));
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION narrow_list(text[], text[], text[]) IS 'The scopes or resources that are asked for or, if none are, those held that are still allowed.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION own_sector(client_id text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN 'client:' || client_key(client_id);
+END
+$$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -301,6 +468,99 @@ DROP FUNCTION sum_of_counters;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION own_sector(client_id text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN 'client:' || client_key(client_id);
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION narrow_list;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION narrow_details;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION judge_renewed;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION judge_registration_update;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION judge_registration_update(
+    of_client client_id, manager token_digest, successor token_digest, refused outcome, wants_secret boolean,
+    verified text, subject_type text, redirect_uris text[], grant_types text[]
+) RETURNS outcome
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    c oauth_client;
+BEGIN
+    SELECT x.* INTO c FROM oauth_client AS x WHERE x.client_id = of_client AND x.deleted_at IS NULL;
+    RETURN CASE
+        WHEN NOT manages(c, manager, successor) THEN 'unauthenticated'
+        WHEN c.disabled THEN 'disabled'
+        WHEN refused IS NOT NULL THEN refused
+        WHEN wants_secret AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL THEN 'invalid_client_metadata'
+        WHEN leaves_sector(c, verified, subject_type, redirect_uris, grant_types) THEN 'invalid_client_metadata'
+        ELSE 'disabled' -- it was when the statement began
+    END;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION judge_registration_update(client_id, token_digest, token_digest, outcome, boolean, text, text, text[], text[]) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none; the rest is as in leaves_sector. VOLATILE, so that it sees what was committed while the statement waited for the client.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION is_shown;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION details_as_set(details jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF jsonb_typeof(details) IS DISTINCT FROM 'array' THEN
+        RETURN details;
+    END IF;
+    RETURN (
+        SELECT jsonb_agg(d.element ORDER BY d.n)
+        FROM (
+            SELECT e.element, min(e.n) AS n
+            FROM jsonb_array_elements(details) WITH ORDINALITY AS e (element, n)
+            GROUP BY e.element
+        ) AS d
+    );
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION delete_account;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION consent_holds;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION consent_goes_on(g oauth_consent, n oauth_consent) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN g.reference_id IS NOT DISTINCT FROM n.reference_id AND g.user_epoch = n.user_epoch AND g.pair_epoch = n.pair_epoch;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION answer_spent_refresh_token;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION judge_spent_refresh_token(
     spent refresh_token_id, same_successor refresh_token_id, grace interval, until_used boolean,
     OUT verdict outcome, OUT successor token_digest, OUT successor_id refresh_token_id, OUT successor_expires_at timestamptz,
@@ -351,54 +611,4 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION judge_spent_refresh_token(refresh_token_id, refresh_token_id, interval, boolean) IS 'Part of RotateRefreshToken: the verdict about a spent token. While its successor is unused, it is retried for a repeated call, within grace, or at any time with until_used. Once its successor is used, a repeated call is superseded. Otherwise it is replayed, and the family ends (RFC 9700, section 4.14.2). VOLATILE, so that it sees what was committed while the statement waited for the token.';
--- +goose StatementEnd
-
--- +goose StatementBegin
-DROP FUNCTION judge_registration_update;
--- +goose StatementEnd
-
--- +goose StatementBegin
-CREATE FUNCTION judge_registration_update(
-    of_client client_id, manager token_digest, successor token_digest, refused outcome, wants_secret boolean,
-    verified text, subject_type text, redirect_uris text[], grant_types text[]
-) RETURNS outcome
-LANGUAGE plpgsql VOLATILE
-SET search_path FROM CURRENT
-AS $$
-DECLARE
-    c oauth_client;
-BEGIN
-    SELECT x.* INTO c FROM oauth_client AS x WHERE x.client_id = of_client AND x.deleted_at IS NULL;
-    RETURN CASE
-        WHEN NOT manages(c, manager, successor) THEN 'unauthenticated'
-        WHEN c.disabled THEN 'disabled'
-        WHEN refused IS NOT NULL THEN refused
-        WHEN wants_secret AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL THEN 'invalid_client_metadata'
-        WHEN leaves_sector(c, verified, subject_type, redirect_uris, grant_types) THEN 'invalid_client_metadata'
-        ELSE 'disabled' -- it was when the statement began
-    END;
-END
-$$;
--- +goose StatementEnd
-
--- +goose StatementBegin
-COMMENT ON FUNCTION judge_registration_update(client_id, token_digest, token_digest, outcome, boolean, text, text, text[], text[]) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none; the rest is as in leaves_sector. VOLATILE, so that it sees what was committed while the statement waited for the client.';
--- +goose StatementEnd
-
--- +goose StatementBegin
-DROP FUNCTION is_shown;
--- +goose StatementEnd
-
--- +goose StatementBegin
-DROP FUNCTION delete_account;
--- +goose StatementEnd
-
--- +goose StatementBegin
-DROP FUNCTION consent_holds;
--- +goose StatementEnd
-
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION consent_goes_on(g oauth_consent, n oauth_consent) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN g.reference_id IS NOT DISTINCT FROM n.reference_id AND g.user_epoch = n.user_epoch AND g.pair_epoch = n.pair_epoch;
 -- +goose StatementEnd

@@ -542,7 +542,10 @@ WITH caller AS MATERIALIZED (
     WHERE c.client_id = @client_id::client_id AND authenticates(c, @client_auth_method::text, @client_secret::token_digest)
 ), presented AS MATERIALIZED (
     SELECT a.id, lock_parents(a.user_id, a.client_id, a.session_id) AS parents,
-        proof_is_fresh(sqlc.narg('proof')::token_digest, sqlc.narg('proof_expires_at')::timestamptz) AS fresh
+        CASE
+            WHEN sqlc.narg('proof')::token_digest IS NULL THEN true
+            ELSE proof_is_fresh(sqlc.narg('proof')::token_digest, sqlc.narg('proof_expires_at')::timestamptz)
+        END AS fresh
     FROM caller AS k
     CROSS JOIN oauth_authorization AS a
     WHERE a.code = @code::token_digest
@@ -582,7 +585,8 @@ WITH caller AS MATERIALIZED (
                 WHEN NOT is_live(a, c, u, s) THEN 'revoked'
                 WHEN a.redeemed_at IS NULL AND a.code_expires_at <= now() THEN 'expired'
                 WHEN NOT is_within(@resources::text[], coalesce(a.resources, '{}')) THEN 'invalid_target'
-                WHEN NOT details_within(sqlc.narg('authorization_details')::jsonb, a.authorization_details, @compared_types::text[])
+                WHEN sqlc.narg('authorization_details')::jsonb IS NOT NULL
+                    AND NOT details_within(sqlc.narg('authorization_details')::jsonb, a.authorization_details, @compared_types::text[])
                 THEN 'invalid_authorization_details'
                 WHEN a.redeemed_at IS NOT NULL THEN 'retried'
                 ELSE coalesce(judge_again(c, a, a.granted_scopes, @default_scopes::text[], @default_resources::text[]), 'redeemed')
@@ -650,12 +654,6 @@ WITH caller AS MATERIALIZED (
     WHERE g.outcome = 'redeemed' AND NOT @access_token_without_row::boolean
     ON CONFLICT DO NOTHING -- the id or token of another one is refused below
     RETURNING id
-), earlier_access_token AS MATERIALIZED (
-    SELECT e.authorization_id, e.expires_at, e.resources, e.authorization_details
-    FROM granted AS g
-    CROSS JOIN find_issued_access_token(@access_token_id::access_token_id, g.client_id, sqlc.narg('access_token')::token_digest, NULL, 'AccessTokenID')
-        AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
-    WHERE NOT EXISTS (SELECT FROM new_access_token)
 ), answer AS MATERIALIZED (
     -- a repeated call gets what was written before, even if the session was extended or the client changed since
     SELECT g.sub, g.refresh_token_id, g.refresh_token_expires_at,
@@ -667,21 +665,29 @@ WITH caller AS MATERIALIZED (
             ELSE refuse_parameter('AccessTokenID', 'is that of another token')::timestamptz
         END)::timestamptz AS access_token_expires_at
     FROM granted AS g
-    LEFT JOIN earlier_access_token AS e ON true
+    LEFT JOIN LATERAL (
+        SELECT f.authorization_id, f.expires_at, f.resources, f.authorization_details
+        FROM find_issued_access_token(@access_token_id::access_token_id, g.client_id, sqlc.narg('access_token')::token_digest, NULL, 'AccessTokenID')
+            AS f (authorization_id, expires_at, scopes, resources, authorization_details, act)
+        WHERE NOT EXISTS (SELECT FROM new_access_token)
+    ) AS e ON true
 )
-SELECT noted(
-        coalesce(f.outcome, CASE WHEN EXISTS (SELECT FROM caller) THEN 'unknown' ELSE 'unauthenticated' END::outcome)::outcome,
-        'RedeemAuthorizationCode', of_user => f.user_id, of_client => @client_id::client_id, of_session => f.session_id, of_family => f.id,
-        why => CASE
-            WHEN f.outcome IS DISTINCT FROM 'mismatched' THEN NULL
-            WHEN f.client_id <> @client_id::client_id THEN 'client'
-            WHEN sqlc.narg('code_challenge')::text IS DISTINCT FROM f.code_challenge THEN 'code_challenge'
-            WHEN coalesce(sqlc.narg('redirect_uri')::text, CASE WHEN f.code_challenge IS NOT NULL THEN f.redirect_uri END)
-                IS DISTINCT FROM f.redirect_uri THEN 'redirect_uri'
-            ELSE 'key'
-        END,
-        from_address => sqlc.narg('ip_address')::text
-    )::outcome AS outcome,
+SELECT (CASE
+        WHEN f.outcome = 'redeemed' THEN 'redeemed' -- nothing to note
+        ELSE noted(
+            coalesce(f.outcome, CASE WHEN EXISTS (SELECT FROM caller) THEN 'unknown' ELSE 'unauthenticated' END::outcome)::outcome,
+            'RedeemAuthorizationCode', of_user => f.user_id, of_client => @client_id::client_id, of_session => f.session_id, of_family => f.id,
+            why => CASE
+                WHEN f.outcome IS DISTINCT FROM 'mismatched' THEN NULL
+                WHEN f.client_id <> @client_id::client_id THEN 'client'
+                WHEN sqlc.narg('code_challenge')::text IS DISTINCT FROM f.code_challenge THEN 'code_challenge'
+                WHEN coalesce(sqlc.narg('redirect_uri')::text, CASE WHEN f.code_challenge IS NOT NULL THEN f.redirect_uri END)
+                    IS DISTINCT FROM f.redirect_uri THEN 'redirect_uri'
+                ELSE 'key'
+            END,
+            from_address => sqlc.narg('ip_address')::text
+        )
+    END)::outcome AS outcome,
     f.id AS authorization_id, f.user_id, w.sub, f.session_id, f.reference_id, f.granted_scopes, w.resources, w.authorization_details, f.nonce,
     f.claims, f.auth_time, f.acr, f.amr, w.refresh_token_id, w.access_token_expires_at, w.refresh_token_expires_at,
     f.id_token_signed_response_alg

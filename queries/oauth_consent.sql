@@ -59,7 +59,8 @@ LEFT JOIN granted AS g ON true;
 --   - unknown: there is no such client or user
 --   - disabled: the client is disabled
 --   - suspended: the user is suspended
---   - revoked: grants of the user, or of the client, have been ended here, and what was agreed to elsewhere before doesn't come back
+--   - revoked: grants of the user, or of the client, have been ended here, or what users see of the client has changed here; what was agreed
+--     to elsewhere before doesn't come back
 -- Only granted changes anything. The id of another consent is an error.
 -- name: ImportConsent :one
 WITH locked AS MATERIALIZED (
@@ -72,7 +73,7 @@ WITH locked AS MATERIALIZED (
                 ELSE coalesce(
                     granter_refusal(l.parents, u, NULL, NULL),
                     CASE
-                        WHEN c.grants_epoch > 0 OR u.grants_epoch > 0
+                        WHEN c.grants_epoch > 0 OR c.consents_epoch > 0 OR u.grants_epoch > 0
                             OR pair_epoch(u.ended_grants, c.client_id, sqlc.narg('reference_id')::reference_id) > 0 THEN 'revoked'
                     END::outcome,
                     'granted'

@@ -173,37 +173,17 @@ LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL;
 -- that is rolled back would undo replayed.
 -- name: RotateRefreshToken :one
 WITH presented AS MATERIALIZED (
-    SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.scopes, r.auth_time, r.resources, r.authorization_details,
-        r.confirmation, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id) AS authorization_code_id, r.data,
-        r.requested_user_info_claims,
-        r.revoked IS NOT NULL AS spent, a.acr, a.amr, a.act, a.max_expires_at,
-        CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime,
-        (c.metadata ->> 'id_token_signed_response_alg')::text AS id_token_signed_response_alg,
-        c.refresh_token_lifetime, sector_of(c) AS sector,
-        kept_within(asked_or_granted(@scopes::text[], r.scopes), coalesce(c.scopes, @default_scopes::text[]))::text[] AS access_scopes,
-        kept_within(asked_or_granted(@resources::text[], r.resources), coalesce(c.resources, @default_resources::text[]))::text[] AS access_resources,
-        details_of_types(
-            coalesce(details_as_set(sqlc.narg('authorization_details')::jsonb), r.authorization_details), c.authorization_details_types
-        )::jsonb AS access_details,
-        (CASE
-            WHEN NOT authenticates(c, @client_auth_method::text, @client_secret::token_digest) THEN 'unauthenticated'
-            WHEN r.id IS NULL THEN 'unknown'
-            WHEN c.disabled THEN 'disabled'
-            WHEN NOT key_fits(coalesce(a.confirmation, r.confirmation), sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
-            WHEN NOT binds_as_registered(c, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
-            WHEN NOT is_live(a, c, u, s) THEN 'revoked'
-            WHEN r.revoked IS NULL AND r.expires_at <= now() THEN 'expired'
-            -- another server takes authorization_code for enough
-            WHEN NOT (uses_grant_type(c, 'refresh_token') OR a.kind = 'foreign' AND uses_grant_type(c, 'authorization_code')) THEN 'unauthorized_client'
-            WHEN cardinality(r.scopes) > 0 AND cardinality(kept_within(r.scopes, coalesce(c.scopes, @default_scopes::text[]))) = 0 THEN 'invalid_scope'
-            ELSE coalesce(
-                judge_narrowed(
-                    c, @scopes::text[], r.scopes, @default_scopes::text[], @resources::text[], r.resources, @default_resources::text[],
-                    sqlc.narg('authorization_details')::jsonb, r.authorization_details, @compared_types::text[]
-                ),
-                'rotated'
-            )
-        END)::outcome AS outcome
+    -- whole rows: to carry their columns one by one through the joins takes longer than all the rest
+    SELECT c::oauth_client AS c, r::oauth_refresh_token AS r, a::oauth_authorization AS a, u::"user" AS u, s::session AS s,
+        -- the usual case, which spares the rest of the judgement: nothing less is asked for, and all that was granted may still be had
+        coalesce(
+            (cardinality(@scopes::text[]) > 0 OR cardinality(@resources::text[]) > 0) IS NOT TRUE
+            AND sqlc.narg('authorization_details')::jsonb IS NULL
+            AND is_within(r.scopes, coalesce(c.scopes, @default_scopes::text[]))
+            AND (r.resources IS NULL OR is_within(r.resources, coalesce(c.resources, @default_resources::text[])))
+            AND (r.authorization_details IS NULL OR c.authorization_details_types IS NULL),
+            false
+        ) AS as_granted
     FROM oauth_client AS c
     LEFT JOIN (
         oauth_refresh_token AS r
@@ -212,13 +192,57 @@ WITH presented AS MATERIALIZED (
         LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     ) ON r.token = @token::token_digest AND r.client_id = c.client_id
     WHERE c.client_id = @client_id::client_id
+), judged AS MATERIALIZED (
+    SELECT p.c::oauth_client AS c, (p.r).id::refresh_token_id AS id, (p.r).authorization_id::authorization_id AS authorization_id,
+        (p.r).client_id::client_id AS client_id, (p.r).user_id::user_id AS user_id, (p.r).session_id::session_id AS session_id,
+        (p.r).reference_id::reference_id AS reference_id, (p.r).auth_time::timestamptz AS auth_time, (p.a).acr::text AS acr,
+        (p.a).amr::text[] AS amr, (p.a).act::stored_object AS act, (p.r).revoked IS NOT NULL AS spent, sector_of(p.c) AS sector,
+        (p.a).max_expires_at::timestamptz AS max_expires_at,
+        least((p.a).max_expires_at, CASE WHEN (p.a).bound THEN (p.s).expires_at END)::timestamptz AS access_ends_at,
+        ((p.c).metadata ->> 'id_token_signed_response_alg')::text AS id_token_signed_response_alg,
+        (CASE
+            WHEN p.as_granted THEN (p.r).scopes
+            ELSE narrow_list(@scopes::text[], (p.r).scopes, coalesce((p.c).scopes, @default_scopes::text[]))
+        END)::text_list AS access_scopes,
+        (CASE
+            WHEN p.as_granted THEN (p.r).resources
+            ELSE narrow_list(@resources::text[], (p.r).resources, coalesce((p.c).resources, @default_resources::text[]))
+        END)::text_list AS access_resources,
+        (CASE
+            WHEN p.as_granted THEN (p.r).authorization_details
+            ELSE narrow_details(
+                sqlc.narg('authorization_details')::jsonb, (p.r).authorization_details, (p.c).authorization_details_types
+            )
+        END)::jsonb AS access_details,
+        (CASE
+            WHEN NOT authenticates(p.c, @client_auth_method::text, @client_secret::token_digest) THEN 'unauthenticated'
+            WHEN (p.r).id IS NULL THEN 'unknown'
+            WHEN (p.c).disabled THEN 'disabled'
+            WHEN NOT key_fits(coalesce((p.a).confirmation, (p.r).confirmation), sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
+            WHEN NOT binds_as_registered(p.c, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
+            WHEN NOT is_live(p.a, p.c, p.u, p.s) THEN 'revoked'
+            WHEN (p.r).revoked IS NULL AND (p.r).expires_at <= now() THEN 'expired'
+            -- another server takes authorization_code for enough
+            WHEN NOT (uses_grant_type(p.c, 'refresh_token') OR (p.a).kind = 'foreign' AND uses_grant_type(p.c, 'authorization_code'))
+            THEN 'unauthorized_client'
+            WHEN p.as_granted THEN 'rotated'
+            ELSE coalesce(
+                judge_renewed(
+                    p.c, p.r, @scopes::text[], @default_scopes::text[], @resources::text[], @default_resources::text[],
+                    sqlc.narg('authorization_details')::jsonb, @compared_types::text[]
+                ),
+                'rotated'
+            )
+        END)::outcome AS outcome
+    FROM presented AS p
 ), admitted AS MATERIALIZED (
     SELECT p.*, lock_parents(p.user_id, p.client_id, p.session_id) AS parents,
         CASE
+            WHEN sqlc.narg('proof')::token_digest IS NULL THEN true
             WHEN proof_is_fresh(sqlc.narg('proof')::token_digest, sqlc.narg('proof_expires_at')::timestamptz) THEN true
             ELSE was_rotated_into(p.id, @successor_id::refresh_token_id)
         END AS fresh
-    FROM presented AS p
+    FROM judged AS p
     WHERE p.outcome IN ('rotated', 'unauthorized_client', 'invalid_scope', 'invalid_target', 'invalid_authorization_details')
 ), rotated AS (
     -- the gate: of all calls that present the token, one updates the row
@@ -226,96 +250,80 @@ WITH presented AS MATERIALIZED (
     SET revoked = now(), successor = @successor::token_digest, successor_id = @successor_id::refresh_token_id, updated_at = now()
     FROM admitted AS p
     WHERE r.id = p.id AND p.outcome = 'rotated' AND p.fresh AND r.revoked IS NULL
-    RETURNING r.id
-), judged AS MATERIALIZED (
-    SELECT j.verdict, j.successor, j.successor_id, j.successor_expires_at, j.since
-    FROM admitted AS p
-    CROSS JOIN judge_spent_refresh_token(p.id, @successor_id::refresh_token_id, @grace::interval, @grace_until_used::boolean)
-        AS j (verdict, successor, successor_id, successor_expires_at, since)
-    WHERE p.fresh AND (p.spent OR p.outcome = 'rotated') AND NOT EXISTS (SELECT FROM rotated)
-), granted AS MATERIALIZED (
-    SELECT p.*, give_subject(p.sector, p.user_id) AS sub, j.verdict IS NULL AS is_new,
-        (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
-        coalesce(j.successor, @successor::token_digest)::token_digest AS successor,
-        coalesce(j.successor_id, @successor_id::refresh_token_id)::refresh_token_id AS successor_id,
-        (CASE WHEN n.access_token_expires_at IS NOT NULL THEN n.access_token_expires_at ELSE least(
-            expiry(coalesce(j.since, now()), @access_token_lifetime::interval, p.access_token_lifetime, 'AccessTokenLifetime'),
-            p.max_expires_at, p.session_expires_at
-        ) END)::timestamptz AS access_token_expires_at,
-        (CASE WHEN j.verdict IS NOT NULL THEN j.successor_expires_at ELSE least(
-            expiry(now(), @refresh_token_lifetime::interval, p.refresh_token_lifetime, 'RefreshTokenLifetime'), p.max_expires_at
-        ) END)::timestamptz AS refresh_token_expires_at
-    FROM admitted AS p
-    LEFT JOIN judged AS j ON true
-    LEFT JOIN oauth_refresh_token AS n ON n.id = CASE WHEN j.successor_id = @successor_id::refresh_token_id THEN j.successor_id END
-    WHERE p.outcome = 'rotated' AND p.fresh AND (j.verdict IS NULL OR j.verdict = 'retried')
+    RETURNING r.client_id, r.user_id, r.reference_id, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation,
+        r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id)::authorization_id AS authorization_code_id,
+        coalesce(sqlc.narg('data')::stored_object, r.data)::stored_object AS data, r.requested_user_info_claims, r.successor, r.successor_id,
+        p.act, give_subject(p.sector, r.user_id) AS sub, (CASE WHEN p.parents = 'locked' THEN r.session_id END)::session_id AS session_id,
+        p.access_scopes, p.access_resources, p.access_details, NOT @access_token_without_row::boolean AS access_token_has_row,
+        least(
+            expiry(now(), @access_token_lifetime::interval, (p.c).access_token_lifetime, 'AccessTokenLifetime'), p.access_ends_at
+        )::timestamptz AS access_token_expires_at,
+        least(
+            expiry(now(), @refresh_token_lifetime::interval, (p.c).refresh_token_lifetime, 'RefreshTokenLifetime'), p.max_expires_at
+        )::timestamptz AS refresh_token_expires_at
 ), new_refresh_token AS (
     INSERT INTO oauth_refresh_token (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
         confirmation, authorization_id, authorization_code_id, data, requested_user_info_claims, access_token_expires_at
     )
-    SELECT g.successor_id, g.successor, g.client_id, g.live_session_id, g.user_id, g.reference_id, g.refresh_token_expires_at, g.scopes,
-        g.auth_time, g.resources, g.authorization_details, g.confirmation, g.authorization_id, g.authorization_code_id,
-        coalesce(sqlc.narg('data')::jsonb, g.data), g.requested_user_info_claims,
-        CASE WHEN @access_token_without_row::boolean THEN expiry_without_row(g.access_token_expires_at, sqlc.narg('access_token')::token_digest) END
-    FROM granted AS g
-    WHERE g.is_new
-), raised_refresh_token AS (
-    -- for an access token without a row, a retry raises the expiry on the token presented
-    UPDATE oauth_refresh_token AS r
-    SET access_token_expires_at = greatest(
-            r.access_token_expires_at, expiry_without_row(g.access_token_expires_at, sqlc.narg('access_token')::token_digest)
-        ),
-        updated_at = now()
-    FROM granted AS g
-    WHERE r.id = g.id AND g.successor_id <> @successor_id::refresh_token_id AND @access_token_without_row::boolean
+    SELECT g.successor_id, g.successor, g.client_id, g.session_id, g.user_id, g.reference_id, g.refresh_token_expires_at, g.scopes,
+        g.auth_time, g.resources, g.authorization_details, g.confirmation, g.authorization_id, g.authorization_code_id, g.data,
+        g.requested_user_info_claims,
+        CASE WHEN NOT g.access_token_has_row THEN expiry_without_row(g.access_token_expires_at, sqlc.narg('access_token')::token_digest) END
+    FROM rotated AS g
 ), new_access_token AS (
-    -- a retry's access token refers to the token presented, which is locked; the successor may be gone
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
         confirmation, act, authorization_id, authorization_code_id, data, requested_user_info_claims
     )
-    SELECT @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, g.client_id, g.live_session_id, g.user_id,
-        g.reference_id, CASE WHEN g.is_new THEN g.successor_id ELSE g.id END, g.access_token_expires_at, g.access_scopes,
-        g.access_resources, g.access_details, sqlc.narg('confirmation')::token_confirmation, g.act, g.authorization_id, g.authorization_code_id,
-        coalesce(sqlc.narg('data')::jsonb, g.data), g.requested_user_info_claims
-    FROM granted AS g
-    WHERE NOT @access_token_without_row::boolean
-    ON CONFLICT DO NOTHING -- of id and token: of two same calls at once, either may conflict first
+    SELECT @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, g.client_id, g.session_id, g.user_id,
+        g.reference_id, g.successor_id, g.access_token_expires_at, g.access_scopes, g.access_resources, g.access_details,
+        sqlc.narg('confirmation')::token_confirmation, g.act, g.authorization_id, g.authorization_code_id, g.data,
+        g.requested_user_info_claims
+    FROM rotated AS g
+    WHERE g.access_token_has_row
+    ON CONFLICT DO NOTHING -- the id or token of another one is refused below
     RETURNING id
-), earlier_access_token AS MATERIALIZED (
-    SELECT e.authorization_id, e.expires_at, e.scopes, e.resources, e.authorization_details
-    FROM granted AS g
-    CROSS JOIN find_issued_access_token(@access_token_id::access_token_id, g.client_id, sqlc.narg('access_token')::token_digest, NULL, 'AccessTokenID')
-        AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
-    WHERE NOT EXISTS (SELECT FROM new_access_token)
 ), answer AS MATERIALIZED (
-    -- a repeated call gets what was written before, even if the session was extended or the client changed since
-    SELECT g.sub, g.live_session_id, g.successor, g.successor_id, g.refresh_token_expires_at,
-        (CASE WHEN e.authorization_id IS NULL THEN g.access_scopes ELSE e.scopes END)::text[] AS scopes,
-        (CASE WHEN e.authorization_id IS NULL THEN g.access_resources ELSE e.resources END)::text[] AS resources,
-        (CASE WHEN e.authorization_id IS NULL THEN g.access_details ELSE e.authorization_details END)::jsonb AS authorization_details,
+    -- w is about a token that had been spent, or was while this statement waited for it
+    SELECT CASE WHEN NOT p.fresh THEN 'proof_replayed' ELSE w.outcome END AS outcome, coalesce(g.sub, w.sub)::subject AS sub, coalesce(g.session_id, w.session_id)::session_id AS session_id,
+        coalesce(g.successor, w.successor)::token_digest AS successor, coalesce(g.successor_id, w.successor_id)::refresh_token_id AS successor_id,
+        coalesce(g.access_scopes, w.scopes)::text[] AS scopes, coalesce(g.access_resources, w.resources)::text[] AS resources,
+        coalesce(g.access_details, w.authorization_details)::jsonb AS authorization_details,
+        coalesce(g.refresh_token_expires_at, w.refresh_token_expires_at)::timestamptz AS refresh_token_expires_at,
         (CASE
-            WHEN e.authorization_id IS NULL THEN g.access_token_expires_at
-            WHEN e.authorization_id = g.authorization_id THEN e.expires_at
+            WHEN g.successor_id IS NULL THEN w.access_token_expires_at
+            WHEN EXISTS (SELECT FROM new_access_token)
+                OR (find_issued_access_token(
+                    @access_token_id::access_token_id, g.client_id, sqlc.narg('access_token')::token_digest, NULL, 'AccessTokenID'
+                )).authorization_id IS NULL
+            THEN g.access_token_expires_at
             ELSE refuse_parameter('AccessTokenID', 'is that of another token')::timestamptz
         END)::timestamptz AS access_token_expires_at
-    FROM granted AS g
-    LEFT JOIN earlier_access_token AS e ON true
+    FROM admitted AS p
+    LEFT JOIN rotated AS g ON true
+    CROSS JOIN answer_spent_refresh_token(
+        (CASE WHEN g.successor_id IS NULL AND p.fresh AND (p.spent OR p.outcome = 'rotated') THEN p.id END)::refresh_token_id,
+        p.outcome, p.parents, p.c, @grace::interval, @grace_until_used::boolean, @successor_id::refresh_token_id,
+        @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, @access_token_without_row::boolean,
+        @access_token_lifetime::interval, p.access_ends_at, sqlc.narg('confirmation')::token_confirmation, p.act,
+        sqlc.narg('data')::jsonb, p.access_scopes, p.access_resources, p.access_details
+    ) AS w (
+        outcome, successor, successor_id, refresh_token_expires_at, access_token_expires_at, session_id, sub, scopes, resources,
+        authorization_details
+    )
 )
-SELECT noted(
-        coalesce(
-            CASE WHEN NOT m.fresh THEN 'proof_replayed' WHEN j.verdict <> 'retried' OR p.outcome = 'rotated' THEN j.verdict END,
-            p.outcome, 'unauthenticated'
-        )::outcome,
-        'RotateRefreshToken', of_user => p.user_id, of_client => @client_id::client_id, of_session => p.session_id,
-        of_family => p.authorization_id, from_address => sqlc.narg('ip_address')::text
-    )::outcome AS outcome,
-    p.authorization_id, p.user_id, w.sub, w.live_session_id AS session_id, p.reference_id, w.successor, w.successor_id, w.scopes, w.resources,
-    w.authorization_details, p.auth_time, p.acr, p.amr, w.access_token_expires_at, w.refresh_token_expires_at, p.id_token_signed_response_alg
+SELECT (CASE
+        WHEN j.outcome = 'rotated' AND w.outcome IS NULL THEN 'rotated' -- nothing to note
+        ELSE noted(
+            coalesce(w.outcome, j.outcome, 'unauthenticated')::outcome, 'RotateRefreshToken', of_user => j.user_id,
+            of_client => @client_id::client_id, of_session => j.session_id, of_family => j.authorization_id,
+            from_address => sqlc.narg('ip_address')::text
+        )
+    END)::outcome AS outcome,
+    j.authorization_id, j.user_id, w.sub, w.session_id, j.reference_id, w.successor, w.successor_id, w.scopes, w.resources,
+    w.authorization_details, j.auth_time, j.acr, j.amr, w.access_token_expires_at, w.refresh_token_expires_at, j.id_token_signed_response_alg
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN presented AS p ON true
-LEFT JOIN admitted AS m ON true
 LEFT JOIN judged AS j ON true
 LEFT JOIN answer AS w ON true;
 

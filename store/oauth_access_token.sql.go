@@ -124,7 +124,7 @@ WITH presented AS MATERIALIZED (
         pair_epoch(u.ended_grants, k.client_id, t.reference_id) AS pair_epoch, a.client_id AS family_client_id, a.auth_time, a.acr, a.amr,
         least(t.expires_at, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END) AS ends_at,
         asked_or_granted($3::text[], kept_within(t.scopes, coalesce(k.scopes, $4::text[])))::text[] AS access_scopes,
-        kept_within(asked_or_granted($5::text[], t.resources), coalesce(k.resources, t.resources))::text[] AS access_resources,
+        asked_or_granted($5::text[], kept_within(t.resources, coalesce(k.resources, t.resources)))::text[] AS access_resources,
         details_of_types(
             CASE
                 WHEN $6::jsonb IS NULL THEN t.authorization_details
@@ -495,27 +495,43 @@ func (q *Queries) GetAccessToken(ctx context.Context, id AccessTokenID) (OAuthAc
 }
 
 const introspectAccessToken = `-- name: IntrospectAccessToken :one
-WITH live AS (
-    SELECT t.id, t.client_id, t.user_id, subject_of(c, t.client_id, t.user_id) AS sub, t.session_id, t.reference_id, t.authorization_id,
-        t.refresh_id, t.scopes, t.resources, t.authorization_details, t.confirmation, coalesce(t.act, a.act)::jsonb AS act,
-        t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username,
-        coalesce(t.data, a.data)::jsonb AS data
+WITH caller AS MATERIALIZED (
+    SELECT $1::text = 'server' OR coalesce(
+        (
+            SELECT may_introspect(k, $1::text, $2::token_digest)
+            FROM oauth_client AS k
+            WHERE k.client_id = $3::client_id
+        ),
+        false
+    ) AS may_ask
+), presented AS MATERIALIZED (
+    -- whole rows, which take less than their columns one by one
+    SELECT t::oauth_access_token AS t, a::oauth_authorization AS a, c::oauth_client AS c, u::"user" AS u, s::session AS s
     FROM oauth_access_token AS t
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
     LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
     LEFT JOIN "user" AS u ON u.id = t.user_id
     -- only a bound family depends on its session, so others don't look it up
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE t.token = $4::token_digest AND access_token_is_live(t, a, c, u, s)
+    WHERE t.token = $4::token_digest
+), live AS (
+    SELECT (p.t).id::access_token_id AS id, (p.t).client_id::client_id AS client_id, (p.t).user_id::user_id AS user_id,
+        subject_of(p.c, (p.t).client_id, (p.t).user_id) AS sub, (p.t).session_id::session_id AS session_id,
+        (p.t).reference_id::reference_id AS reference_id, (p.t).authorization_id::authorization_id AS authorization_id,
+        (p.t).refresh_id::refresh_token_id AS refresh_id, (p.t).scopes::text[] AS scopes, (p.t).resources::text[] AS resources,
+        (p.t).authorization_details::jsonb AS authorization_details, (p.t).confirmation::token_confirmation AS confirmation,
+        coalesce((p.t).act, (p.a).act)::jsonb AS act, (p.t).created_at::timestamptz AS issued_at, (p.t).expires_at::timestamptz AS expires_at,
+        (p.a).auth_time::timestamptz AS auth_time, (p.a).acr::text AS acr, (p.a).amr::text[] AS amr, (p.u).email::text AS username,
+        coalesce((p.t).data, (p.a).data)::jsonb AS data
+    FROM presented AS p
+    WHERE access_token_is_live(p.t, p.a, p.c, p.u, p.s)
 )
-SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
+SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN k.may_ask THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
     t.id, t.client_id, t.user_id, t.sub, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
     t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username,
     t.data
-FROM (VALUES ($1::text = 'server')) AS one (is_server)
-LEFT JOIN oauth_client AS k
-    ON k.client_id = $2::client_id AND may_introspect(k, $1::text, $3::token_digest)
-LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL
+FROM caller AS k
+LEFT JOIN live AS t ON k.may_ask
 `
 
 type IntrospectAccessTokenParams struct {
@@ -564,8 +580,8 @@ type IntrospectAccessTokenRow struct {
 func (q *Queries) IntrospectAccessToken(ctx context.Context, arg IntrospectAccessTokenParams) (IntrospectAccessTokenRow, error) {
 	row := q.db.QueryRow(ctx, introspectAccessToken,
 		arg.ClientAuthMethod,
-		arg.ClientID,
 		arg.ClientSecret,
+		arg.ClientID,
 		arg.Token,
 	)
 	var i IntrospectAccessTokenRow
@@ -599,26 +615,43 @@ func (q *Queries) IntrospectAccessToken(ctx context.Context, arg IntrospectAcces
 }
 
 const introspectAccessTokenByID = `-- name: IntrospectAccessTokenByID :one
-WITH live AS (
-    SELECT t.id, t.client_id, t.user_id, subject_of(c, t.client_id, t.user_id) AS sub, t.session_id, t.reference_id, t.authorization_id,
-        t.refresh_id, t.scopes, t.resources, t.authorization_details, t.confirmation, coalesce(t.act, a.act)::jsonb AS act,
-        t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username,
-        coalesce(t.data, a.data)::jsonb AS data
+WITH caller AS MATERIALIZED (
+    SELECT $1::text = 'server' OR coalesce(
+        (
+            SELECT may_introspect(k, $1::text, $2::token_digest)
+            FROM oauth_client AS k
+            WHERE k.client_id = $3::client_id
+        ),
+        false
+    ) AS may_ask
+), presented AS MATERIALIZED (
+    -- whole rows, which take less than their columns one by one
+    SELECT t::oauth_access_token AS t, a::oauth_authorization AS a, c::oauth_client AS c, u::"user" AS u, s::session AS s
     FROM oauth_access_token AS t
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
     LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
     LEFT JOIN "user" AS u ON u.id = t.user_id
+    -- only a bound family depends on its session, so others don't look it up
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE t.id = $4::access_token_id AND access_token_is_live(t, a, c, u, s)
+    WHERE t.id = $4::access_token_id
+), live AS (
+    SELECT (p.t).id::access_token_id AS id, (p.t).client_id::client_id AS client_id, (p.t).user_id::user_id AS user_id,
+        subject_of(p.c, (p.t).client_id, (p.t).user_id) AS sub, (p.t).session_id::session_id AS session_id,
+        (p.t).reference_id::reference_id AS reference_id, (p.t).authorization_id::authorization_id AS authorization_id,
+        (p.t).refresh_id::refresh_token_id AS refresh_id, (p.t).scopes::text[] AS scopes, (p.t).resources::text[] AS resources,
+        (p.t).authorization_details::jsonb AS authorization_details, (p.t).confirmation::token_confirmation AS confirmation,
+        coalesce((p.t).act, (p.a).act)::jsonb AS act, (p.t).created_at::timestamptz AS issued_at, (p.t).expires_at::timestamptz AS expires_at,
+        (p.a).auth_time::timestamptz AS auth_time, (p.a).acr::text AS acr, (p.a).amr::text[] AS amr, (p.u).email::text AS username,
+        coalesce((p.t).data, (p.a).data)::jsonb AS data
+    FROM presented AS p
+    WHERE access_token_is_live(p.t, p.a, p.c, p.u, p.s)
 )
-SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
+SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN k.may_ask THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
     t.id, t.client_id, t.user_id, t.sub, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
     t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username,
     t.data
-FROM (VALUES ($1::text = 'server')) AS one (is_server)
-LEFT JOIN oauth_client AS k
-    ON k.client_id = $2::client_id AND may_introspect(k, $1::text, $3::token_digest)
-LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL
+FROM caller AS k
+LEFT JOIN live AS t ON k.may_ask
 `
 
 type IntrospectAccessTokenByIDParams struct {
@@ -660,8 +693,8 @@ type IntrospectAccessTokenByIDRow struct {
 func (q *Queries) IntrospectAccessTokenByID(ctx context.Context, arg IntrospectAccessTokenByIDParams) (IntrospectAccessTokenByIDRow, error) {
 	row := q.db.QueryRow(ctx, introspectAccessTokenByID,
 		arg.ClientAuthMethod,
-		arg.ClientID,
 		arg.ClientSecret,
+		arg.ClientID,
 		arg.ID,
 	)
 	var i IntrospectAccessTokenByIDRow

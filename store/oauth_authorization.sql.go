@@ -1793,7 +1793,10 @@ WITH caller AS MATERIALIZED (
     WHERE c.client_id = $1::client_id AND authenticates(c, $5::text, $6::token_digest)
 ), presented AS MATERIALIZED (
     SELECT a.id, lock_parents(a.user_id, a.client_id, a.session_id) AS parents,
-        proof_is_fresh($7::token_digest, $8::timestamptz) AS fresh
+        CASE
+            WHEN $7::token_digest IS NULL THEN true
+            ELSE proof_is_fresh($7::token_digest, $8::timestamptz)
+        END AS fresh
     FROM caller AS k
     CROSS JOIN oauth_authorization AS a
     WHERE a.code = $9::token_digest
@@ -1833,7 +1836,8 @@ WITH caller AS MATERIALIZED (
                 WHEN NOT is_live(a, c, u, s) THEN 'revoked'
                 WHEN a.redeemed_at IS NULL AND a.code_expires_at <= now() THEN 'expired'
                 WHEN NOT is_within($12::text[], coalesce(a.resources, '{}')) THEN 'invalid_target'
-                WHEN NOT details_within($13::jsonb, a.authorization_details, $19::text[])
+                WHEN $13::jsonb IS NOT NULL
+                    AND NOT details_within($13::jsonb, a.authorization_details, $19::text[])
                 THEN 'invalid_authorization_details'
                 WHEN a.redeemed_at IS NOT NULL THEN 'retried'
                 ELSE coalesce(judge_again(c, a, a.granted_scopes, $20::text[], $21::text[]), 'redeemed')
@@ -1901,12 +1905,6 @@ WITH caller AS MATERIALIZED (
     WHERE g.outcome = 'redeemed' AND NOT $23::boolean
     ON CONFLICT DO NOTHING -- the id or token of another one is refused below
     RETURNING id
-), earlier_access_token AS MATERIALIZED (
-    SELECT e.authorization_id, e.expires_at, e.resources, e.authorization_details
-    FROM granted AS g
-    CROSS JOIN find_issued_access_token($18::access_token_id, g.client_id, $24::token_digest, NULL, 'AccessTokenID')
-        AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
-    WHERE NOT EXISTS (SELECT FROM new_access_token)
 ), answer AS MATERIALIZED (
     -- a repeated call gets what was written before, even if the session was extended or the client changed since
     SELECT g.sub, g.refresh_token_id, g.refresh_token_expires_at,
@@ -1918,21 +1916,29 @@ WITH caller AS MATERIALIZED (
             ELSE refuse_parameter('AccessTokenID', 'is that of another token')::timestamptz
         END)::timestamptz AS access_token_expires_at
     FROM granted AS g
-    LEFT JOIN earlier_access_token AS e ON true
+    LEFT JOIN LATERAL (
+        SELECT f.authorization_id, f.expires_at, f.resources, f.authorization_details
+        FROM find_issued_access_token($18::access_token_id, g.client_id, $24::token_digest, NULL, 'AccessTokenID')
+            AS f (authorization_id, expires_at, scopes, resources, authorization_details, act)
+        WHERE NOT EXISTS (SELECT FROM new_access_token)
+    ) AS e ON true
 )
-SELECT noted(
-        coalesce(f.outcome, CASE WHEN EXISTS (SELECT FROM caller) THEN 'unknown' ELSE 'unauthenticated' END::outcome)::outcome,
-        'RedeemAuthorizationCode', of_user => f.user_id, of_client => $1::client_id, of_session => f.session_id, of_family => f.id,
-        why => CASE
-            WHEN f.outcome IS DISTINCT FROM 'mismatched' THEN NULL
-            WHEN f.client_id <> $1::client_id THEN 'client'
-            WHEN $2::text IS DISTINCT FROM f.code_challenge THEN 'code_challenge'
-            WHEN coalesce($3::text, CASE WHEN f.code_challenge IS NOT NULL THEN f.redirect_uri END)
-                IS DISTINCT FROM f.redirect_uri THEN 'redirect_uri'
-            ELSE 'key'
-        END,
-        from_address => $4::text
-    )::outcome AS outcome,
+SELECT (CASE
+        WHEN f.outcome = 'redeemed' THEN 'redeemed' -- nothing to note
+        ELSE noted(
+            coalesce(f.outcome, CASE WHEN EXISTS (SELECT FROM caller) THEN 'unknown' ELSE 'unauthenticated' END::outcome)::outcome,
+            'RedeemAuthorizationCode', of_user => f.user_id, of_client => $1::client_id, of_session => f.session_id, of_family => f.id,
+            why => CASE
+                WHEN f.outcome IS DISTINCT FROM 'mismatched' THEN NULL
+                WHEN f.client_id <> $1::client_id THEN 'client'
+                WHEN $2::text IS DISTINCT FROM f.code_challenge THEN 'code_challenge'
+                WHEN coalesce($3::text, CASE WHEN f.code_challenge IS NOT NULL THEN f.redirect_uri END)
+                    IS DISTINCT FROM f.redirect_uri THEN 'redirect_uri'
+                ELSE 'key'
+            END,
+            from_address => $4::text
+        )
+    END)::outcome AS outcome,
     f.id AS authorization_id, f.user_id, w.sub, f.session_id, f.reference_id, f.granted_scopes, w.resources, w.authorization_details, f.nonce,
     f.claims, f.auth_time, f.acr, f.amr, w.refresh_token_id, w.access_token_expires_at, w.refresh_token_expires_at,
     f.id_token_signed_response_alg

@@ -316,7 +316,7 @@ WITH locked AS MATERIALIZED (
                 ELSE coalesce(
                     granter_refusal(l.parents, u, NULL, NULL),
                     CASE
-                        WHEN c.grants_epoch > 0 OR u.grants_epoch > 0
+                        WHEN c.grants_epoch > 0 OR c.consents_epoch > 0 OR u.grants_epoch > 0
                             OR pair_epoch(u.ended_grants, c.client_id, $3::reference_id) > 0 THEN 'revoked'
                     END::outcome,
                     'granted'
@@ -372,7 +372,8 @@ type ImportConsentParams struct {
 //   - unknown: there is no such client or user
 //   - disabled: the client is disabled
 //   - suspended: the user is suspended
-//   - revoked: grants of the user, or of the client, have been ended here, and what was agreed to elsewhere before doesn't come back
+//   - revoked: grants of the user, or of the client, have been ended here, or what users see of the client has changed here; what was agreed
+//     to elsewhere before doesn't come back
 //
 // Only granted changes anything. The id of another consent is an error.
 func (q *Queries) ImportConsent(ctx context.Context, arg ImportConsentParams) (Outcome, error) {

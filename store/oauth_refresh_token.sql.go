@@ -510,52 +510,76 @@ func (q *Queries) ListAuthorizationRefreshTokens(ctx context.Context, authorizat
 
 const rotateRefreshToken = `-- name: RotateRefreshToken :one
 WITH presented AS MATERIALIZED (
-    SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.scopes, r.auth_time, r.resources, r.authorization_details,
-        r.confirmation, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id) AS authorization_code_id, r.data,
-        r.requested_user_info_claims,
-        r.revoked IS NOT NULL AS spent, a.acr, a.amr, a.act, a.max_expires_at,
-        CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime,
-        (c.metadata ->> 'id_token_signed_response_alg')::text AS id_token_signed_response_alg,
-        c.refresh_token_lifetime, sector_of(c) AS sector,
-        kept_within(asked_or_granted($3::text[], r.scopes), coalesce(c.scopes, $4::text[]))::text[] AS access_scopes,
-        kept_within(asked_or_granted($5::text[], r.resources), coalesce(c.resources, $6::text[]))::text[] AS access_resources,
-        details_of_types(
-            coalesce(details_as_set($7::jsonb), r.authorization_details), c.authorization_details_types
-        )::jsonb AS access_details,
-        (CASE
-            WHEN NOT authenticates(c, $8::text, $9::token_digest) THEN 'unauthenticated'
-            WHEN r.id IS NULL THEN 'unknown'
-            WHEN c.disabled THEN 'disabled'
-            WHEN NOT key_fits(coalesce(a.confirmation, r.confirmation), $10::token_confirmation) THEN 'mismatched'
-            WHEN NOT binds_as_registered(c, $10::token_confirmation) THEN 'mismatched'
-            WHEN NOT is_live(a, c, u, s) THEN 'revoked'
-            WHEN r.revoked IS NULL AND r.expires_at <= now() THEN 'expired'
-            -- another server takes authorization_code for enough
-            WHEN NOT (uses_grant_type(c, 'refresh_token') OR a.kind = 'foreign' AND uses_grant_type(c, 'authorization_code')) THEN 'unauthorized_client'
-            WHEN cardinality(r.scopes) > 0 AND cardinality(kept_within(r.scopes, coalesce(c.scopes, $4::text[]))) = 0 THEN 'invalid_scope'
-            ELSE coalesce(
-                judge_narrowed(
-                    c, $3::text[], r.scopes, $4::text[], $5::text[], r.resources, $6::text[],
-                    $7::jsonb, r.authorization_details, $11::text[]
-                ),
-                'rotated'
-            )
-        END)::outcome AS outcome
+    -- whole rows: to carry their columns one by one through the joins takes longer than all the rest
+    SELECT c::oauth_client AS c, r::oauth_refresh_token AS r, a::oauth_authorization AS a, u::"user" AS u, s::session AS s,
+        -- the usual case, which spares the rest of the judgement: nothing less is asked for, and all that was granted may still be had
+        coalesce(
+            (cardinality($3::text[]) > 0 OR cardinality($4::text[]) > 0) IS NOT TRUE
+            AND $5::jsonb IS NULL
+            AND is_within(r.scopes, coalesce(c.scopes, $6::text[]))
+            AND (r.resources IS NULL OR is_within(r.resources, coalesce(c.resources, $7::text[])))
+            AND (r.authorization_details IS NULL OR c.authorization_details_types IS NULL),
+            false
+        ) AS as_granted
     FROM oauth_client AS c
     LEFT JOIN (
         oauth_refresh_token AS r
         JOIN oauth_authorization AS a ON a.id = r.authorization_id
         JOIN "user" AS u ON u.id = a.user_id
         LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    ) ON r.token = $12::token_digest AND r.client_id = c.client_id
+    ) ON r.token = $8::token_digest AND r.client_id = c.client_id
     WHERE c.client_id = $1::client_id
+), judged AS MATERIALIZED (
+    SELECT p.c::oauth_client AS c, (p.r).id::refresh_token_id AS id, (p.r).authorization_id::authorization_id AS authorization_id,
+        (p.r).client_id::client_id AS client_id, (p.r).user_id::user_id AS user_id, (p.r).session_id::session_id AS session_id,
+        (p.r).reference_id::reference_id AS reference_id, (p.r).auth_time::timestamptz AS auth_time, (p.a).acr::text AS acr,
+        (p.a).amr::text[] AS amr, (p.a).act::stored_object AS act, (p.r).revoked IS NOT NULL AS spent, sector_of(p.c) AS sector,
+        (p.a).max_expires_at::timestamptz AS max_expires_at,
+        least((p.a).max_expires_at, CASE WHEN (p.a).bound THEN (p.s).expires_at END)::timestamptz AS access_ends_at,
+        ((p.c).metadata ->> 'id_token_signed_response_alg')::text AS id_token_signed_response_alg,
+        (CASE
+            WHEN p.as_granted THEN (p.r).scopes
+            ELSE narrow_list($3::text[], (p.r).scopes, coalesce((p.c).scopes, $6::text[]))
+        END)::text_list AS access_scopes,
+        (CASE
+            WHEN p.as_granted THEN (p.r).resources
+            ELSE narrow_list($4::text[], (p.r).resources, coalesce((p.c).resources, $7::text[]))
+        END)::text_list AS access_resources,
+        (CASE
+            WHEN p.as_granted THEN (p.r).authorization_details
+            ELSE narrow_details(
+                $5::jsonb, (p.r).authorization_details, (p.c).authorization_details_types
+            )
+        END)::jsonb AS access_details,
+        (CASE
+            WHEN NOT authenticates(p.c, $9::text, $10::token_digest) THEN 'unauthenticated'
+            WHEN (p.r).id IS NULL THEN 'unknown'
+            WHEN (p.c).disabled THEN 'disabled'
+            WHEN NOT key_fits(coalesce((p.a).confirmation, (p.r).confirmation), $11::token_confirmation) THEN 'mismatched'
+            WHEN NOT binds_as_registered(p.c, $11::token_confirmation) THEN 'mismatched'
+            WHEN NOT is_live(p.a, p.c, p.u, p.s) THEN 'revoked'
+            WHEN (p.r).revoked IS NULL AND (p.r).expires_at <= now() THEN 'expired'
+            -- another server takes authorization_code for enough
+            WHEN NOT (uses_grant_type(p.c, 'refresh_token') OR (p.a).kind = 'foreign' AND uses_grant_type(p.c, 'authorization_code'))
+            THEN 'unauthorized_client'
+            WHEN p.as_granted THEN 'rotated'
+            ELSE coalesce(
+                judge_renewed(
+                    p.c, p.r, $3::text[], $6::text[], $4::text[], $7::text[],
+                    $5::jsonb, $12::text[]
+                ),
+                'rotated'
+            )
+        END)::outcome AS outcome
+    FROM presented AS p
 ), admitted AS MATERIALIZED (
-    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.requested_user_info_claims, p.spent, p.acr, p.amr, p.act, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.id_token_signed_response_alg, p.refresh_token_lifetime, p.sector, p.access_scopes, p.access_resources, p.access_details, p.outcome, lock_parents(p.user_id, p.client_id, p.session_id) AS parents,
+    SELECT p.c, p.id, p.authorization_id, p.client_id, p.user_id, p.session_id, p.reference_id, p.auth_time, p.acr, p.amr, p.act, p.spent, p.sector, p.max_expires_at, p.access_ends_at, p.id_token_signed_response_alg, p.access_scopes, p.access_resources, p.access_details, p.outcome, lock_parents(p.user_id, p.client_id, p.session_id) AS parents,
         CASE
+            WHEN $13::token_digest IS NULL THEN true
             WHEN proof_is_fresh($13::token_digest, $14::timestamptz) THEN true
             ELSE was_rotated_into(p.id, $15::refresh_token_id)
         END AS fresh
-    FROM presented AS p
+    FROM judged AS p
     WHERE p.outcome IN ('rotated', 'unauthorized_client', 'invalid_scope', 'invalid_target', 'invalid_authorization_details')
 ), rotated AS (
     -- the gate: of all calls that present the token, one updates the row
@@ -563,96 +587,80 @@ WITH presented AS MATERIALIZED (
     SET revoked = now(), successor = $16::token_digest, successor_id = $15::refresh_token_id, updated_at = now()
     FROM admitted AS p
     WHERE r.id = p.id AND p.outcome = 'rotated' AND p.fresh AND r.revoked IS NULL
-    RETURNING r.id
-), judged AS MATERIALIZED (
-    SELECT j.verdict, j.successor, j.successor_id, j.successor_expires_at, j.since
-    FROM admitted AS p
-    CROSS JOIN judge_spent_refresh_token(p.id, $15::refresh_token_id, $17::interval, $18::boolean)
-        AS j (verdict, successor, successor_id, successor_expires_at, since)
-    WHERE p.fresh AND (p.spent OR p.outcome = 'rotated') AND NOT EXISTS (SELECT FROM rotated)
-), granted AS MATERIALIZED (
-    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.requested_user_info_claims, p.spent, p.acr, p.amr, p.act, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.id_token_signed_response_alg, p.refresh_token_lifetime, p.sector, p.access_scopes, p.access_resources, p.access_details, p.outcome, p.parents, p.fresh, give_subject(p.sector, p.user_id) AS sub, j.verdict IS NULL AS is_new,
-        (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
-        coalesce(j.successor, $16::token_digest)::token_digest AS successor,
-        coalesce(j.successor_id, $15::refresh_token_id)::refresh_token_id AS successor_id,
-        (CASE WHEN n.access_token_expires_at IS NOT NULL THEN n.access_token_expires_at ELSE least(
-            expiry(coalesce(j.since, now()), $19::interval, p.access_token_lifetime, 'AccessTokenLifetime'),
-            p.max_expires_at, p.session_expires_at
-        ) END)::timestamptz AS access_token_expires_at,
-        (CASE WHEN j.verdict IS NOT NULL THEN j.successor_expires_at ELSE least(
-            expiry(now(), $20::interval, p.refresh_token_lifetime, 'RefreshTokenLifetime'), p.max_expires_at
-        ) END)::timestamptz AS refresh_token_expires_at
-    FROM admitted AS p
-    LEFT JOIN judged AS j ON true
-    LEFT JOIN oauth_refresh_token AS n ON n.id = CASE WHEN j.successor_id = $15::refresh_token_id THEN j.successor_id END
-    WHERE p.outcome = 'rotated' AND p.fresh AND (j.verdict IS NULL OR j.verdict = 'retried')
+    RETURNING r.client_id, r.user_id, r.reference_id, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation,
+        r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id)::authorization_id AS authorization_code_id,
+        coalesce($17::stored_object, r.data)::stored_object AS data, r.requested_user_info_claims, r.successor, r.successor_id,
+        p.act, give_subject(p.sector, r.user_id) AS sub, (CASE WHEN p.parents = 'locked' THEN r.session_id END)::session_id AS session_id,
+        p.access_scopes, p.access_resources, p.access_details, NOT $18::boolean AS access_token_has_row,
+        least(
+            expiry(now(), $19::interval, (p.c).access_token_lifetime, 'AccessTokenLifetime'), p.access_ends_at
+        )::timestamptz AS access_token_expires_at,
+        least(
+            expiry(now(), $20::interval, (p.c).refresh_token_lifetime, 'RefreshTokenLifetime'), p.max_expires_at
+        )::timestamptz AS refresh_token_expires_at
 ), new_refresh_token AS (
     INSERT INTO oauth_refresh_token (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
         confirmation, authorization_id, authorization_code_id, data, requested_user_info_claims, access_token_expires_at
     )
-    SELECT g.successor_id, g.successor, g.client_id, g.live_session_id, g.user_id, g.reference_id, g.refresh_token_expires_at, g.scopes,
-        g.auth_time, g.resources, g.authorization_details, g.confirmation, g.authorization_id, g.authorization_code_id,
-        coalesce($21::jsonb, g.data), g.requested_user_info_claims,
-        CASE WHEN $22::boolean THEN expiry_without_row(g.access_token_expires_at, $23::token_digest) END
-    FROM granted AS g
-    WHERE g.is_new
-), raised_refresh_token AS (
-    -- for an access token without a row, a retry raises the expiry on the token presented
-    UPDATE oauth_refresh_token AS r
-    SET access_token_expires_at = greatest(
-            r.access_token_expires_at, expiry_without_row(g.access_token_expires_at, $23::token_digest)
-        ),
-        updated_at = now()
-    FROM granted AS g
-    WHERE r.id = g.id AND g.successor_id <> $15::refresh_token_id AND $22::boolean
+    SELECT g.successor_id, g.successor, g.client_id, g.session_id, g.user_id, g.reference_id, g.refresh_token_expires_at, g.scopes,
+        g.auth_time, g.resources, g.authorization_details, g.confirmation, g.authorization_id, g.authorization_code_id, g.data,
+        g.requested_user_info_claims,
+        CASE WHEN NOT g.access_token_has_row THEN expiry_without_row(g.access_token_expires_at, $21::token_digest) END
+    FROM rotated AS g
 ), new_access_token AS (
-    -- a retry's access token refers to the token presented, which is locked; the successor may be gone
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
         confirmation, act, authorization_id, authorization_code_id, data, requested_user_info_claims
     )
-    SELECT $24::access_token_id, $23::token_digest, g.client_id, g.live_session_id, g.user_id,
-        g.reference_id, CASE WHEN g.is_new THEN g.successor_id ELSE g.id END, g.access_token_expires_at, g.access_scopes,
-        g.access_resources, g.access_details, $10::token_confirmation, g.act, g.authorization_id, g.authorization_code_id,
-        coalesce($21::jsonb, g.data), g.requested_user_info_claims
-    FROM granted AS g
-    WHERE NOT $22::boolean
-    ON CONFLICT DO NOTHING -- of id and token: of two same calls at once, either may conflict first
+    SELECT $22::access_token_id, $21::token_digest, g.client_id, g.session_id, g.user_id,
+        g.reference_id, g.successor_id, g.access_token_expires_at, g.access_scopes, g.access_resources, g.access_details,
+        $11::token_confirmation, g.act, g.authorization_id, g.authorization_code_id, g.data,
+        g.requested_user_info_claims
+    FROM rotated AS g
+    WHERE g.access_token_has_row
+    ON CONFLICT DO NOTHING -- the id or token of another one is refused below
     RETURNING id
-), earlier_access_token AS MATERIALIZED (
-    SELECT e.authorization_id, e.expires_at, e.scopes, e.resources, e.authorization_details
-    FROM granted AS g
-    CROSS JOIN find_issued_access_token($24::access_token_id, g.client_id, $23::token_digest, NULL, 'AccessTokenID')
-        AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
-    WHERE NOT EXISTS (SELECT FROM new_access_token)
 ), answer AS MATERIALIZED (
-    -- a repeated call gets what was written before, even if the session was extended or the client changed since
-    SELECT g.sub, g.live_session_id, g.successor, g.successor_id, g.refresh_token_expires_at,
-        (CASE WHEN e.authorization_id IS NULL THEN g.access_scopes ELSE e.scopes END)::text[] AS scopes,
-        (CASE WHEN e.authorization_id IS NULL THEN g.access_resources ELSE e.resources END)::text[] AS resources,
-        (CASE WHEN e.authorization_id IS NULL THEN g.access_details ELSE e.authorization_details END)::jsonb AS authorization_details,
+    -- w is about a token that had been spent, or was while this statement waited for it
+    SELECT CASE WHEN NOT p.fresh THEN 'proof_replayed' ELSE w.outcome END AS outcome, coalesce(g.sub, w.sub)::subject AS sub, coalesce(g.session_id, w.session_id)::session_id AS session_id,
+        coalesce(g.successor, w.successor)::token_digest AS successor, coalesce(g.successor_id, w.successor_id)::refresh_token_id AS successor_id,
+        coalesce(g.access_scopes, w.scopes)::text[] AS scopes, coalesce(g.access_resources, w.resources)::text[] AS resources,
+        coalesce(g.access_details, w.authorization_details)::jsonb AS authorization_details,
+        coalesce(g.refresh_token_expires_at, w.refresh_token_expires_at)::timestamptz AS refresh_token_expires_at,
         (CASE
-            WHEN e.authorization_id IS NULL THEN g.access_token_expires_at
-            WHEN e.authorization_id = g.authorization_id THEN e.expires_at
+            WHEN g.successor_id IS NULL THEN w.access_token_expires_at
+            WHEN EXISTS (SELECT FROM new_access_token)
+                OR (find_issued_access_token(
+                    $22::access_token_id, g.client_id, $21::token_digest, NULL, 'AccessTokenID'
+                )).authorization_id IS NULL
+            THEN g.access_token_expires_at
             ELSE refuse_parameter('AccessTokenID', 'is that of another token')::timestamptz
         END)::timestamptz AS access_token_expires_at
-    FROM granted AS g
-    LEFT JOIN earlier_access_token AS e ON true
+    FROM admitted AS p
+    LEFT JOIN rotated AS g ON true
+    CROSS JOIN answer_spent_refresh_token(
+        (CASE WHEN g.successor_id IS NULL AND p.fresh AND (p.spent OR p.outcome = 'rotated') THEN p.id END)::refresh_token_id,
+        p.outcome, p.parents, p.c, $23::interval, $24::boolean, $15::refresh_token_id,
+        $22::access_token_id, $21::token_digest, $18::boolean,
+        $19::interval, p.access_ends_at, $11::token_confirmation, p.act,
+        $17::jsonb, p.access_scopes, p.access_resources, p.access_details
+    ) AS w (
+        outcome, successor, successor_id, refresh_token_expires_at, access_token_expires_at, session_id, sub, scopes, resources,
+        authorization_details
+    )
 )
-SELECT noted(
-        coalesce(
-            CASE WHEN NOT m.fresh THEN 'proof_replayed' WHEN j.verdict <> 'retried' OR p.outcome = 'rotated' THEN j.verdict END,
-            p.outcome, 'unauthenticated'
-        )::outcome,
-        'RotateRefreshToken', of_user => p.user_id, of_client => $1::client_id, of_session => p.session_id,
-        of_family => p.authorization_id, from_address => $2::text
-    )::outcome AS outcome,
-    p.authorization_id, p.user_id, w.sub, w.live_session_id AS session_id, p.reference_id, w.successor, w.successor_id, w.scopes, w.resources,
-    w.authorization_details, p.auth_time, p.acr, p.amr, w.access_token_expires_at, w.refresh_token_expires_at, p.id_token_signed_response_alg
+SELECT (CASE
+        WHEN j.outcome = 'rotated' AND w.outcome IS NULL THEN 'rotated' -- nothing to note
+        ELSE noted(
+            coalesce(w.outcome, j.outcome, 'unauthenticated')::outcome, 'RotateRefreshToken', of_user => j.user_id,
+            of_client => $1::client_id, of_session => j.session_id, of_family => j.authorization_id,
+            from_address => $2::text
+        )
+    END)::outcome AS outcome,
+    j.authorization_id, j.user_id, w.sub, w.session_id, j.reference_id, w.successor, w.successor_id, w.scopes, w.resources,
+    w.authorization_details, j.auth_time, j.acr, j.amr, w.access_token_expires_at, w.refresh_token_expires_at, j.id_token_signed_response_alg
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN presented AS p ON true
-LEFT JOIN admitted AS m ON true
 LEFT JOIN judged AS j ON true
 LEFT JOIN answer AS w ON true
 `
@@ -776,27 +784,27 @@ func (q *Queries) RotateRefreshToken(ctx context.Context, arg RotateRefreshToken
 		arg.ClientID,
 		arg.IPAddress,
 		arg.Scopes,
-		arg.DefaultScopes,
 		arg.Resources,
-		arg.DefaultResources,
 		arg.AuthorizationDetails,
+		arg.DefaultScopes,
+		arg.DefaultResources,
+		arg.Token,
 		arg.ClientAuthMethod,
 		arg.ClientSecret,
 		arg.Confirmation,
 		arg.ComparedTypes,
-		arg.Token,
 		arg.Proof,
 		arg.ProofExpiresAt,
 		arg.SuccessorID,
 		arg.Successor,
-		arg.Grace,
-		arg.GraceUntilUsed,
-		arg.AccessTokenLifetime,
-		arg.RefreshTokenLifetime,
 		arg.Data,
 		arg.AccessTokenWithoutRow,
+		arg.AccessTokenLifetime,
+		arg.RefreshTokenLifetime,
 		arg.AccessToken,
 		arg.AccessTokenID,
+		arg.Grace,
+		arg.GraceUntilUsed,
 	)
 	var i RotateRefreshTokenRow
 	err := row.Scan(

@@ -563,7 +563,8 @@ type Querier interface {
 	//   - unknown: there is no such client or user
 	//   - disabled: the client is disabled
 	//   - suspended: the user is suspended
-	//   - revoked: grants of the user, or of the client, have been ended here, and what was agreed to elsewhere before doesn't come back
+	//   - revoked: grants of the user, or of the client, have been ended here, or what users see of the client has changed here; what was agreed
+	//     to elsewhere before doesn't come back
 	// Only granted changes anything. The id of another consent is an error.
 	ImportConsent(ctx context.Context, arg ImportConsentParams) (Outcome, error)
 	// ImportRefreshToken takes over what a user had granted to a client on another server, with the refresh tokens of that grant that are still

@@ -24,7 +24,7 @@
 //
 // A deployment that wants its own name in front makes a [Scheme]; the functions of the package are those of the default
 // one, "odb". A server that takes over the tokens of another one, or shares its tables with it, accepts these with
-// [ParseForeign].
+// [ParseForeign]. Tokens of a server that kept their signatures alone, as Ory Hydra does, are known by a [Fosite].
 //
 // # Refresh token rotation
 //

@@ -43,3 +43,26 @@ func ExampleSuccessors() {
 	// a retry gets the same: true
 	// found by its digest:   true
 }
+
+func ExampleNewHydra() {
+	hydra, err := token.NewHydra("the system secret of a Hydra for tests") // secrets.system
+	if err != nil {
+		panic(err)
+	}
+	presented := "ory_rt_6RWK4rKmecAR-FI0E1KThigCLXhda-pvNHqu5R9XydQ.aKydNpzwfz9zVX8I5ofAAVDkEpsj54fWsPRCaEa9GFw"
+	raw, err := token.Parse(token.RefreshToken, presented)
+	digest := raw.Digest()
+	if errors.Is(err, token.ErrForeign) {
+		raw, digest, err = hydra.Parse(token.RefreshToken, presented)
+	}
+	fmt.Println("look it up by:", digest, err)
+	fmt.Println("its successor:", token.Successor([]byte("32 random bytes, from the server"), raw).Reveal()[:7])
+
+	// Somebody who has read Hydra's table knows the signature alone.
+	_, _, err = hydra.Parse(token.RefreshToken, "ory_rt_AAAA.aKydNpzwfz9zVX8I5ofAAVDkEpsj54fWsPRCaEa9GFw")
+	fmt.Println("made up:      ", err)
+	// Output:
+	// look it up by: aKydNpzwfz9zVX8I5ofAAVDkEpsj54fWsPRCaEa9GFw <nil>
+	// its successor: odb_rt_
+	// made up:       token: wrong checksum
+}

@@ -252,6 +252,24 @@ func TestSignaturesAndDigestsShareAColumn(t *testing.T) {
 	again := moved.refresh(theirs.str("refresh_token"))
 	wantEqual(t, "successor of a retry", again.str("refresh_token"), refreshed.str("refresh_token"))
 	moved.wantActive(false, "x."+signature)
+
+	// So it does with those of another server of the library's, such as Ory Hydra, that were imported by their signatures.
+	text, imported, err := compose.NewOAuth2HMACStrategy(both.config).GenerateRefreshToken(w.ctx, nil)
+	w.ok(err)
+	outcome, err := w.db.Store.ImportRefreshToken(w.ctx, store.ImportRefreshTokenParams{
+		ID: store.NewAuthorizationID(), UserID: w.user, ClientID: store.ClientID(c.id), Scopes: []string{"openid", "offline_access"},
+		Tokens: token.Digests{token.Digest(imported)}, RefreshTokenLifetime: time.Hour, FamilyLifetime: store.Never,
+	})
+	w.ok(err)
+	wantEqual(t, "outcome of the import", outcome, store.OutcomeIssued)
+	known, err := token.NewFosite(both.config.GlobalSecret)
+	w.ok(err)
+	_, digest, err := known.Parse(token.RefreshToken, text)
+	w.ok(err)
+	wantEqual(t, "digest of the imported token", digest, token.Digest(imported))
+	w.want("refresh of an imported token", moved.refresh(text), http.StatusOK, "")
+	forged := moved.refresh("ory_rt_x." + imported)
+	w.want("refresh with a signature that was read", forged, http.StatusBadRequest, "invalid_request") // as the library has it
 }
 
 func TestRefusals(t *testing.T) {

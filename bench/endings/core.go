@@ -33,12 +33,15 @@ type core struct {
 
 	columns map[string]bool // "table.column"
 	perCall int             // how often an ending of many families is measured
+
+	authenticatesApart bool // the client of a call, by AuthenticateClient
 }
 
 // statement is a query as the server gets it, with the names of its parameters in order.
 type statement struct {
-	sql    string
-	params []string
+	sql      string
+	params   []string
+	required map[string]bool // those that may not be NULL; all others are by sqlc.narg
 }
 
 // atCommit is migrations/ and queries/ as they were at a commit, from the repository that holds root.
@@ -91,7 +94,7 @@ var (
 
 // numbered gives a query's named parameters numbers, as sqlc does.
 func numbered(sql string) statement {
-	var s statement
+	s := statement{required: map[string]bool{}}
 	var text strings.Builder
 	for line := range strings.Lines(sql) {
 		if !strings.HasPrefix(strings.TrimSpace(line), "--") {
@@ -101,6 +104,9 @@ func numbered(sql string) statement {
 	s.sql = parameter.ReplaceAllStringFunc(embedded.ReplaceAllString(text.String(), "$1.*"), func(p string) string {
 		m := parameter.FindStringSubmatch(p)
 		name := m[1] + m[2]
+		if m[2] != "" {
+			s.required[name] = true
+		}
 		i := slices.Index(s.params, name)
 		if i < 0 {
 			i, s.params = len(s.params), append(s.params, name)
@@ -110,38 +116,11 @@ func numbered(sql string) statement {
 	return s
 }
 
-// open makes the database, applies the migrations and reads the queries.
-func (c *core) open(ctx context.Context, server *dataset.Server) error {
-	if err := server.Drop(ctx, c.database); err != nil {
-		return err
-	}
-	admin, err := server.Connect(ctx, "postgres")
-	if err != nil {
-		return err
-	}
-	_, err = admin.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{c.database}.Sanitize())
-	if err := errors.Join(err, admin.Close(ctx)); err != nil {
-		return err
-	}
+// attach connects to the database, and reads the queries.
+func (c *core) attach(ctx context.Context, server *dataset.Server) (err error) {
 	if c.conn, err = server.Connect(ctx, c.database); err != nil {
 		return err
 	}
-	migrations, err := fs.Glob(c.files, "migrations/*.sql")
-	if err != nil {
-		return err
-	}
-	for _, name := range migrations {
-		text, err := fs.ReadFile(c.files, name)
-		if err != nil {
-			return err
-		}
-		for _, sql := range up(string(text)) {
-			if _, err := c.conn.Exec(ctx, sql); err != nil {
-				return fmt.Errorf("%s: %w", path.Base(name), err)
-			}
-		}
-	}
-
 	c.queries = map[string]statement{}
 	queries, err := fs.Glob(c.files, "queries/*.sql")
 	if err != nil {
@@ -158,6 +137,45 @@ func (c *core) open(ctx context.Context, server *dataset.Server) error {
 		}
 		for _, q := range all {
 			c.queries[q.Name] = numbered(q.SQL)
+		}
+	}
+
+	c.authenticatesApart = !slices.Contains(c.queries["RotateRefreshToken"].params, "client_auth_method")
+	return nil
+}
+
+// open makes the database, attaches to it and applies the migrations.
+func (c *core) open(ctx context.Context, server *dataset.Server) error {
+	if err := server.Drop(ctx, c.database); err != nil {
+		return err
+	}
+	admin, err := server.Connect(ctx, "postgres")
+	if err != nil {
+		return err
+	}
+	_, err = admin.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{c.database}.Sanitize())
+	if err == nil { // the disk's time is the same for both, and would hide the difference
+		_, err = admin.Exec(ctx, "ALTER DATABASE "+pgx.Identifier{c.database}.Sanitize()+" SET synchronous_commit = off")
+	}
+	if err := errors.Join(err, admin.Close(ctx)); err != nil {
+		return err
+	}
+	if err := c.attach(ctx, server); err != nil {
+		return err
+	}
+	migrations, err := fs.Glob(c.files, "migrations/*.sql")
+	if err != nil {
+		return err
+	}
+	for _, name := range migrations {
+		text, err := fs.ReadFile(c.files, name)
+		if err != nil {
+			return err
+		}
+		for _, sql := range up(string(text)) {
+			if _, err := c.conn.Exec(ctx, sql); err != nil {
+				return fmt.Errorf("%s: %w", path.Base(name), err)
+			}
 		}
 	}
 
@@ -196,8 +214,8 @@ func up(text string) []string {
 	return all
 }
 
-// call makes a call with the values of its parameters by their names. What the statement doesn't have is left out, and what is not
-// given is NULL. It returns the first column of the first row, the outcome of most calls.
+// call makes a call with the values of its parameters by their names. What the statement doesn't have is left out. One that may be
+// NULL is, if it isn't given. It returns the first column of the first row, the outcome of most calls.
 func (c *core) call(ctx context.Context, db queryer, name string, values map[string]any) (outcome string, err error) {
 	s, ok := c.queries[name]
 	if !ok {
@@ -205,7 +223,11 @@ func (c *core) call(ctx context.Context, db queryer, name string, values map[str
 	}
 	args := make([]any, len(s.params))
 	for i, p := range s.params {
-		args[i] = values[p]
+		value, given := values[p]
+		if !given && s.required[p] {
+			return "", fmt.Errorf("%s of %s takes %s", name, c.name, p)
+		}
+		args[i] = value
 	}
 	rows, err := db.Query(ctx, s.sql, args...)
 	if err != nil {

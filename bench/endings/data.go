@@ -79,7 +79,7 @@ func (c *core) load(ctx context.Context, families int) error {
 			}[c.columns["oauth_authorization.current_refresh_token"]],
 			"max_expires_at", "CASE WHEN NOT f.has_code THEN now() + interval '90 days' END",
 			"current_refresh_token", "CASE WHEN NOT f.has_code THEN "+digestSQL("r", "f.number")+" END",
-			"bound", "true", "user_epoch", "0", "client_epoch", "0", "pair_epoch", "0"),
+			"bound", "f.number % 4 <> 3", "user_epoch", "0", "client_epoch", "0", "pair_epoch", "0"),
 		c.insert("oauth_refresh_token", all+" AS f",
 			"id", "'rtk_' || "+number, "token", digestSQL("r", "f.number"), "client_id", "'cli_' || f.client", "user_id", "'usr_' || f.owner",
 			"session_id", "'ses_' || f.owner", "expires_at", "now() + interval '30 days'", "scopes", scopes+"::text[]", "auth_time", "now()",
@@ -88,8 +88,10 @@ func (c *core) load(ctx context.Context, families int) error {
 			"id", "'atk_' || "+number, "token", digestSQL("a", "f.number"), "client_id", "'cli_' || f.client", "user_id", "'usr_' || f.owner",
 			"session_id", "'ses_' || f.owner", "refresh_id", "'rtk_' || "+number, "expires_at", "now() + interval '1 day'", "scopes", scopes+"::text[]",
 			"authorization_id", "'azn_' || "+number, "authorization_code_id", "'azn_' || "+number) + " WHERE NOT f.has_code",
-		c.insert("oauth_consent", "(VALUES ('large'), ('medium'), ('small')) AS p (name)",
-			"id", "'cns_' || p.name", "client_id", "'cli_' || p.name", "user_id", "'usr_' || p.name", "scopes", scopes+"::text[]"),
+		c.insert("oauth_consent", fmt.Sprintf(`(
+				SELECT i::text AS owner, (i %% %d)::text AS client FROM generate_series(0, %d) AS i UNION ALL VALUES ('large', 'large'), ('medium', 'medium'), ('small', 'small')
+			) AS p`, backgroundClients, backgroundUsers-1),
+			"id", "'cns_' || p.owner", "client_id", "'cli_' || p.client", "user_id", "'usr_' || p.owner", "scopes", scopes+"::text[]"),
 	}
 	if c.columns["session_client.id"] {
 		steps = append(steps, `

@@ -69,7 +69,12 @@ func TestEachCallHasItsOutcome(t *testing.T) {
 	c := loaded(t, "bench_endings_calls_test")
 	for _, w := range works() {
 		for n := range 3 {
-			if outcome, err := c.call(t.Context(), c.conn, w.name, w.values(n)); err != nil || outcome != w.outcome {
+			if w.first != nil {
+				if _, err := c.call(t.Context(), c.conn, "RotateRefreshToken", w.first(n)); err != nil {
+					t.Error(err)
+				}
+			}
+			if outcome, err := c.call(t.Context(), c.conn, w.name, w.values(n)); err != nil || w.outcome != "" && outcome != w.outcome {
 				t.Errorf("%s: %s %v, want %s", w.name, outcome, err, w.outcome)
 			}
 		}
@@ -93,7 +98,7 @@ func TestAMultipleAboveWhatIsAimedAtIsMissed(t *testing.T) {
 func TestParametersAreNumberedInTheOrderInWhichTheyCome(t *testing.T) {
 	t.Parallel()
 	got := numbered("SELECT @b::text, sqlc.narg('a')::text\n-- not @this\n    -- nor @that\nWHERE @b::text <> '{}' AND x @> @c::jsonb AND sqlc.embed(c) IS NULL")
-	want := statement{"SELECT $1::text, $2::text\nWHERE $1::text <> '{}' AND x @> $3::jsonb AND c.* IS NULL", []string{"b", "a", "c"}}
+	want := statement{"SELECT $1::text, $2::text\nWHERE $1::text <> '{}' AND x @> $3::jsonb AND c.* IS NULL", []string{"b", "a", "c"}, map[string]bool{"b": true, "c": true}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v", got)
 	}
@@ -108,5 +113,14 @@ func TestAMigrationIsOneStatementUnlessItRunsOutsideATransaction(t *testing.T) {
 		if got := up(text); !reflect.DeepEqual(got, want) {
 			t.Errorf("%q", got)
 		}
+	}
+}
+
+// Such as access_token_without_row: NULL is neither true nor false, and no access token would be written.
+func TestACallThatLacksAParameterIsNotMade(t *testing.T) {
+	t.Parallel()
+	c := &core{name: "after", queries: map[string]statement{"Rotate": numbered("SELECT @without_row::boolean")}}
+	if _, err := c.call(t.Context(), nil, "Rotate", values{}); err == nil {
+		t.Error("it was made")
 	}
 }

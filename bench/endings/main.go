@@ -43,6 +43,9 @@ type options struct {
 	rate           float64 // of the endings beside introspection
 	window         time.Duration
 	keep, longOnes bool
+	callsOnly      bool
+	loadOnly       bool
+	callgrind      string
 	page           string
 }
 
@@ -59,12 +62,15 @@ func run(ctx context.Context, args []string) (err error) {
 	f.DurationVar(&o.window, "window", 2*time.Second, "how long such a loop goes on, and how long it is quiet before")
 	f.BoolVar(&o.keep, "keep", false, "keep the two databases")
 	f.BoolVar(&o.longOnes, "long", true, "measure the earlier core's endings with many families, too, which takes minutes")
-	f.StringVar(&o.page, "write", "", "Markdown file to write the result to, between <!-- begin endings --> and <!-- end endings -->")
+	f.BoolVar(&o.callsOnly, "calls-only", false, "leave the endings out; then before is any commit")
+	f.BoolVar(&o.loadOnly, "load-only", false, "make the two databases, keep them and end")
+	f.StringVar(&o.callgrind, "callgrind", "", "folder with the callgrind.out.PID of the processes of the server that DATABASE_URL names: count instructions of the calls, in databases that -load-only has made")
+	f.StringVar(&o.page, "write", "", "Markdown file to write the endings to, between <!-- begin endings --> and <!-- end endings -->")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	if f.NArg() > 0 || o.families < 1 || o.rounds < 1 || o.beside < 0 || !(o.rate > 0) || o.calls < 100 || o.calls > background/2-warm {
-		return fmt.Errorf("all there is are flags; families, rounds and the rate are above 0, and calls from 100 to %d", background/2-warm)
+	if f.NArg() > 0 || o.families < 1 || o.rounds < 1 || o.beside < 0 || !(o.rate > 0) || o.calls < 100 || o.calls > maxCalls {
+		return fmt.Errorf("all there is are flags; families, rounds and the rate are above 0, and calls from 100 to %d", maxCalls)
 	}
 
 	server, err := dataset.StartServer(ctx, report.Logf)
@@ -86,11 +92,14 @@ func run(ctx context.Context, args []string) (err error) {
 			if c.conn != nil {
 				err = errors.Join(err, c.conn.Close(context.WithoutCancel(ctx)))
 			}
-			if !o.keep {
+			if !o.keep && !o.loadOnly && o.callgrind == "" {
 				err = errors.Join(err, server.Drop(context.WithoutCancel(ctx), c.database))
 			}
 		}
 	}()
+	if o.callgrind != "" {
+		return instructions(ctx, server, cores, o.callgrind)
+	}
 	for _, c := range cores {
 		report.Logf("loading %s", c.name)
 		if err := c.open(ctx, server); err != nil {
@@ -101,7 +110,10 @@ func run(ctx context.Context, args []string) (err error) {
 		}
 	}
 
-	var b strings.Builder
+	if o.loadOnly {
+		return nil
+	}
+
 	version, _, err := server.Settings(ctx)
 	if err != nil {
 		return err
@@ -110,29 +122,34 @@ func run(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(&b, "PostgreSQL %s, one connection. Before: commit %s. After: %s.\n\n", version, o.before, present)
-	if err := calls(ctx, &b, cores, o); err != nil {
-		return err
-	}
-	measured, err := endings(ctx, cores, o)
+	head := fmt.Sprintf("PostgreSQL %s, one connection. Before: commit %s. After: %s.\n\n", version, o.before, present)
+	measured, err := calls(ctx, cores, o)
 	if err != nil {
 		return err
 	}
-	b.WriteString(tables(measured, o))
-	if measured, err = sessionEndings(ctx, after, o); err != nil {
+	fmt.Print(head, measured)
+	if o.callsOnly {
+		return nil
+	}
+	results, err := endings(ctx, cores, o)
+	if err != nil {
 		return err
 	}
-	b.WriteString(sessionTable(measured, o))
+	text := head + tables(results, o)
+	if results, err = sessionEndings(ctx, after, o); err != nil {
+		return err
+	}
+	text += sessionTable(results, o)
 	if o.beside > 0 {
-		text, err := besideAll(ctx, server, after, o)
+		more, err := besideAll(ctx, server, after, o)
 		if err != nil {
 			return err
 		}
-		b.WriteString(text)
+		text += more
 	}
-	fmt.Print(b.String())
+	fmt.Print(text)
 	if o.page != "" {
-		return report.Put(o.page, "endings", b.String())
+		return report.Put(o.page, "endings", text)
 	}
 	return nil
 }
@@ -159,95 +176,6 @@ func client(of, method string) values {
 		v["client_secret"] = digest(secret, of)
 	}
 	return v
-}
-
-const warm = 20
-
-// work is a call that each request makes; the earlier core's introspection has no outcome.
-type work struct {
-	title, name, outcome string
-	values               func(n int) values
-}
-
-func works() []work {
-	// a family of the background by number, the odd ones of which have tokens, the even ones a code
-	of := func(n int) (number, party string) { return strconv.Itoa(n), strconv.Itoa(n % backgroundClients) }
-	return []work{
-		{"introspection", "IntrospectAccessToken", "active", func(n int) values {
-			number, party := of(2*n + 1)
-			return client(party, "client_secret_basic").and(values{"token": digest("a", number)})
-		}},
-		{"redemption", "RedeemAuthorizationCode", "redeemed", func(n int) values {
-			number, party := of(2 * n)
-			return client(party, "client_secret_basic").and(values{
-				"code": digest("c", number), "redirect_uri": "https://app.bench.example/callback", "resources": []string{},
-				"code_challenge":  "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
-				"access_token_id": "atk_n" + number, "access_token": digest("na", number), "access_token_lifetime": accessTokenLifetime,
-				"refresh_token_id": "rtk_n" + number, "refresh_token": digest("nr", number), "refresh_token_lifetime": refreshTokenLifetime,
-				"family_lifetime": familyLifetime,
-			})
-		}},
-		{"rotation", "RotateRefreshToken", "rotated", func(n int) values {
-			const chains = 64
-			number, party := of(2*(n%chains) + 1)
-			token := func(generation int) string {
-				if generation == 0 {
-					return digest("r", number)
-				}
-				return digest("g"+strconv.Itoa(generation)+".", number)
-			}
-			g := n / chains
-			id := fmt.Sprintf("_g%06d%s", g+1, number)
-			return client(party, "client_secret_basic").and(values{
-				"presented": token(g), "token": token(g), "successor": token(g + 1), "successor_id": "rtk" + id, "access_token_id": "atk" + id,
-				"access_token": digest("ga"+strconv.Itoa(g)+".", number), "access_token_lifetime": accessTokenLifetime,
-				"refresh_token_lifetime": refreshTokenLifetime, "grace": grace, "grace_until_used": false, "scopes": []string{}, "resources": []string{},
-			})
-		}},
-	}
-}
-
-// calls measures what each request makes.
-func calls(ctx context.Context, b *strings.Builder, cores []*core, o options) error {
-	fmt.Fprintf(b, "| call | before | with AuthenticateClient | after | after / before |\n|---|---:|---:|---:|---:|\n")
-	for _, w := range works() {
-		report.Logf("%s", w.title)
-		took := map[*core][]time.Duration{}
-		var both []time.Duration // the earlier core, with the authentication that the new one does in the same statement
-		for n := range o.calls + warm {
-			for _, c := range cores {
-				v := w.values(n)
-				began := time.Now()
-				var authentication time.Duration
-				if c.name == "before" {
-					if _, err := c.call(ctx, c.conn, "AuthenticateClient", v); err != nil {
-						return err
-					}
-					authentication = time.Since(began)
-					began = time.Now()
-				}
-				outcome, err := c.call(ctx, c.conn, w.name, v)
-				d := time.Since(began)
-				if hasOutcome := c.name == "after" || w.name != "IntrospectAccessToken"; err == nil && hasOutcome && outcome != w.outcome {
-					err = fmt.Errorf("%s of %s: %s", w.name, c.name, outcome)
-				}
-				if err != nil {
-					return err
-				}
-				if n < warm {
-					continue
-				}
-				took[c] = append(took[c], d)
-				if c.name == "before" {
-					both = append(both, authentication+d)
-				}
-			}
-		}
-		p, q := median(took[cores[0]]), median(took[cores[1]])
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %.2f |\n", w.title, show(p), show(median(both)), show(q), float64(q)/float64(p))
-	}
-	fmt.Fprintln(b)
-	return nil
 }
 
 // ending is a call that ends something.

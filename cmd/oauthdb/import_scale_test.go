@@ -18,6 +18,7 @@ import (
 var (
 	scaleUsers   = flag.Int("import-users", 2000, "how many users TestImportAtScale takes over")
 	scaleClients = flag.Int("import-clients", 200, "how many clients TestImportAtScale takes over")
+	scaleTokens  = flag.Int("import-tokens", 200, "how many refresh tokens TestImportAtScale takes over")
 )
 
 // TestMain runs the command instead of the tests where a test asks for a process of its own.
@@ -100,7 +101,12 @@ func generatedClient(w io.Writer, n int) {
 		"grant_types": ["authorization_code", "refresh_token"], "scope": "openid profile offline_access", "client_uri": "https://client%d.example/"}`+"\n", n, n, n, n, n)
 }
 
-// TestImportAtScale takes over as many users and clients as its flags say, by a process whose memory is measured. make import-scale
+func generatedToken(w io.Writer, n int) {
+	fmt.Fprintf(w, `{"user_id": "usr_%07d", "client_id": "client-%06d", "scope": "openid offline_access", "token": "refresh token %032d"}`+"\n",
+		n*2%*scaleUsers, n%*scaleClients, n)
+}
+
+// TestImportAtScale takes over as many users, clients and refresh tokens as its flags say, by a process whose memory is measured. make import-scale
 // has it take over a million.
 func TestImportAtScale(t *testing.T) {
 	if *scaleUsers == 2000 {
@@ -115,6 +121,7 @@ func TestImportAtScale(t *testing.T) {
 	}{
 		{*scaleUsers, generatedUser, "import users - -format json", *scaleUsers / 100},
 		{*scaleClients, generatedClient, "import clients -", 0},
+		{*scaleTokens, generatedToken, "import refresh-tokens - -format json", 0},
 	} {
 		began := time.Now()
 		cmd := process(t, generated(v.records, v.record, nil), append(strings.Fields(v.args), "-quiet", "-database-url", d.URL)...)
@@ -131,12 +138,14 @@ func TestImportAtScale(t *testing.T) {
 		}
 		t.Logf("%s: %d records in %v, %.0f a second, with %d MiB of memory", v.args, v.records, took.Round(time.Millisecond), float64(v.records)/took.Seconds(), memory)
 	}
-	var users, passwords, clients int
-	if err := d.Pool.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM "user"), (SELECT count(*) FROM account), (SELECT count(*) FROM oauth_client)`).Scan(&users, &passwords, &clients); err != nil {
+	var users, passwords, clients, tokens int
+	if err := d.Pool.QueryRow(t.Context(), `
+		SELECT (SELECT count(*) FROM "user"), (SELECT count(*) FROM account), (SELECT count(*) FROM oauth_client), (SELECT count(*) FROM oauth_refresh_token)`).
+		Scan(&users, &passwords, &clients, &tokens); err != nil {
 		t.Fatal(err)
 	}
-	if users != *scaleUsers-*scaleUsers/100 || passwords != *scaleUsers/2 || clients != *scaleClients {
-		t.Errorf("%d users, %d passwords and %d clients are there", users, passwords, clients)
+	if users != *scaleUsers-*scaleUsers/100 || passwords != *scaleUsers/2 || clients != *scaleClients || tokens != *scaleTokens {
+		t.Errorf("%d users, %d passwords, %d clients and %d refresh tokens are there", users, passwords, clients, tokens)
 	}
 }
 

@@ -101,6 +101,15 @@ func (m *members) words(names ...string) (words []string) {
 	return words
 }
 
+// texts takes a text as it is, and a list.
+func (m *members) texts(one, many string) (texts []string) {
+	m.take(many, &texts)
+	if text := m.text(one); text != nil {
+		texts = append(texts, *text)
+	}
+	return texts
+}
+
 // layouts are those of RFC 3339, and of PostgreSQL, whose time without a zone is taken for UTC.
 var layouts = []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04:05.999999999Z07", "2006-01-02 15:04:05.999999999", "2006-01-02T15:04:05.999999999"}
 
@@ -153,7 +162,7 @@ func consent(o map[string]json.RawMessage) Item {
 func refreshToken(o map[string]json.RawMessage, l Lifetimes) Item {
 	m := members{o: o}
 	g, err := m.granted()
-	tokens, digests := m.words("token", "tokens"), m.words("token_digest", "token_digests")
+	tokens, digests := m.texts("token", "tokens"), m.texts("token_digest", "token_digests")
 	name := m.text("grant_id")
 	p := store.ImportRefreshTokenParams{
 		UserID: g.user, ClientID: g.client, ReferenceID: g.tenant, Scopes: g.scopes, Resources: g.resources, GrantedAt: g.at,

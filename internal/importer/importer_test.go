@@ -3,6 +3,7 @@ package importer_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -390,5 +391,31 @@ func TestMemoryIsBounded(t *testing.T) { // not parallel: it looks at the heap
 	}
 	if _, err := importer.Run(t.Context(), nil, importer.Clients(&endless{most: records}), importer.Options{Skip: records}, func(importer.Result) {}); err != nil {
 		t.Error(err)
+	}
+	// and of a database
+	source, err := importer.OpenSource(t.Context(), d.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	for _, hoards := range []bool{false, true} {
+		const records, bound = 10_000, 4 << 20
+		before, most := heap(), uint64(0)
+		var kept []map[string]json.RawMessage
+		n := 0
+		for o, err := range source.Objects(t.Context(), `SELECT jsonb_build_object('id', n, 'notes', repeat('x', 1000)) FROM generate_series(1, 10000) AS n`) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if hoards {
+				kept = append(kept, o)
+			}
+			if n++; n%2500 == 0 {
+				most = max(most, heap())
+			}
+		}
+		if n != records || (most > before+bound) != hoards {
+			t.Errorf("%d rows, and the heap has grown from %d to %d bytes; %d are kept", n, before, most, len(kept))
+		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/oauthdb/oauthdb/internal/importer"
 	"github.com/oauthdb/oauthdb/internal/testdb"
 	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/token"
 )
 
 // waits counts the calls of an import that are waited for one by one.
@@ -80,5 +81,29 @@ func TestCallsWhoseAnswerCountsAreSentTogether(t *testing.T) {
 				t.Errorf("%d calls were waited for", n)
 			}
 		})
+	}
+}
+
+// A token is taken whole or not at all: of one with a space, no part becomes a token.
+func TestATokenIsTakenWhole(t *testing.T) {
+	t.Parallel()
+	d := testdb.New(t, testdb.Options{})
+	imported(t, d, importer.Users, importer.Options{}, `{"id": "u1"}`)
+	imported(t, d, importer.Clients, importer.Options{}, `{"client_id": "c1", "redirect_uris": ["https://a.example/"], "token_endpoint_auth_method": "none"}`)
+	read := func(r io.Reader) iter.Seq2[importer.Item, error] {
+		return importer.RefreshTokens(r, importer.Lifetimes{RefreshToken: store.Never, Family: store.Never})
+	}
+	lines, _ := imported(t, d, read, importer.Options{}, `{"user_id": "u1", "client_id": "c1", "token": "refresh me"} {"user_id": "u1", "client_id": "c1", "tokens": ["x", "y"], "token": "z"}`)
+	var digests []string
+	if err := d.Pool.QueryRow(t.Context(), `SELECT array_agg(r.token::text ORDER BY r.token) FROM oauth_refresh_token AS r`).Scan(&digests); err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, whole := range []string{"refresh me", "x", "y", "z"} {
+		want = append(want, string(token.DigestOf(whole)))
+	}
+	slices.Sort(want)
+	if !slices.Equal(digests, want) {
+		t.Errorf("%q: the tokens are %q", lines, digests)
 	}
 }

@@ -131,6 +131,12 @@ func TestImportRefusesWhatIsNotGoodHere(t *testing.T) {
 	w.Unchanged(func() {
 		w.importGrant("over", store.OutcomeExpired, func(p *store.ImportRefreshTokenParams) { p.ExpiresAt = new(time.Now().Add(-time.Second)) })
 	})
+	// nobody has agreed to what a client has shown only since it is here
+	changed := w.NewClient()
+	w.Exec(`UPDATE oauth_client SET consents_epoch = consents_epoch + 1 WHERE client_id = $1`, changed)
+	w.Unchanged(func() {
+		w.want("ImportConsent", w.outcome(w.Q.ImportConsent(w.Ctx, store.ImportConsentParams{ID: store.NewConsentID(), UserID: other, ClientID: changed, Scopes: []string{"openid"}})), store.OutcomeRevoked)
+	})
 	// a withdrawal for one client leaves the others
 	w.importGrant("elsewhere", store.OutcomeIssued, func(p *store.ImportRefreshTokenParams) { p.UserID, p.ClientID = withdrawn, w.NewClient() })
 

@@ -75,7 +75,7 @@ func TestEveryCallIsMadeByATest(t *testing.T) {
 // queryVerbs are what the name of a call begins with.
 var queryVerbs = strings.Fields(`Create Get Find List Update Set Delete Approve Deny Issue Grant Take Check Redeem Rotate
 	Introspect Revoke Withdraw End Extend Authenticate Reauthenticate Disable Enable Suspend Reinstate Retire Remember Mark Sweep Erase
-	Poll Count Export Reset Use Replace Claim Finish Exchange Register Put Refresh`)
+	Poll Count Export Import Reset Use Replace Claim Finish Exchange Register Put Refresh`)
 
 func TestEveryQueryIsNamedByWhatItDoes(t *testing.T) {
 	t.Parallel()

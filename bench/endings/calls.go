@@ -1,0 +1,239 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/oauthdb/oauthdb/bench/report"
+)
+
+const (
+	batch    = 50 // calls that one core makes before it is the other's turn
+	warm     = 20 // of them are not measured
+	chains   = batch + warm
+	maxCalls = background/4 - 3*chains
+)
+
+// work is a call that each request makes.
+type work struct {
+	title, name, outcome string // outcome is empty for a call that answers none
+	values               func(n int) values
+	first                func(n int) values // of a rotation that goes before, and isn't measured
+	authenticates        bool               // which took the earlier core a call of its own
+}
+
+// defaults are parameters that most calls leave as they are.
+var defaults = values{
+	"access_token_without_row": false, "refresh_token_needs_offline_access": false, "resources": []string{}, "default_scopes": []string(nil),
+	"default_resources": []string(nil), "compared_types": []string(nil),
+}
+
+func works() []work {
+	party := func(n int) string { return strconv.Itoa(n % backgroundClients) }
+	introspection := func(title string, number func(n int) int) work {
+		return work{title: title, name: "IntrospectAccessToken", outcome: "active", authenticates: true, values: func(n int) values {
+			return client(party(number(n)), "client_secret_basic").and(values{"token": digest("a", strconv.Itoa(number(n)))})
+		}}
+	}
+	// the families of a chain of rotations, from one on, each of which has its turn when all others had theirs
+	rotation := func(from int) func(n int) values {
+		return func(n int) values {
+			family, g := from+4*(n%chains), n/chains
+			number := strconv.Itoa(family)
+			token := func(generation int) string {
+				if generation == 0 {
+					return digest("r", number)
+				}
+				return digest("g"+strconv.Itoa(generation)+".", number)
+			}
+			id := fmt.Sprintf("_g%06d.%s", g+1, number)
+			return client(party(family), "client_secret_basic").and(values{
+				"presented": token(g), "token": token(g), "successor": token(g + 1), "successor_id": "rtk" + id, "access_token_id": "atk" + id,
+				"access_token": digest("ga"+strconv.Itoa(g)+".", number), "access_token_lifetime": accessTokenLifetime,
+				"refresh_token_lifetime": refreshTokenLifetime, "grace": grace, "grace_until_used": false, "scopes": []string{},
+			}).and(defaults)
+		}
+	}
+	const last = background - 4*chains
+	return []work{
+		introspection("introspection, bound", func(n int) int { return 4*n + 1 }),
+		introspection("introspection, unbound", func(n int) int { return 4*n + 3 }),
+		{title: "redemption", name: "RedeemAuthorizationCode", outcome: "redeemed", authenticates: true, values: func(n int) values {
+			number := strconv.Itoa(2 * n)
+			return client(party(2*n), "client_secret_basic").and(values{
+				"code": digest("c", number), "redirect_uri": "https://app.bench.example/callback",
+				"code_challenge":  "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+				"access_token_id": "atk_n" + number, "access_token": digest("na", number), "access_token_lifetime": accessTokenLifetime,
+				"refresh_token_id": "rtk_n" + number, "refresh_token": digest("nr", number), "refresh_token_lifetime": refreshTokenLifetime,
+				"family_lifetime": familyLifetime,
+			}).and(defaults)
+		}},
+		{title: "rotation", name: "RotateRefreshToken", outcome: "rotated", authenticates: true, values: rotation(last + 1)},
+		{title: "rotation, no access token's row", name: "RotateRefreshToken", outcome: "rotated", authenticates: true, values: func(n int) values {
+			return rotation(last - 4*chains + 1)(n).and(values{"access_token_without_row": true, "access_token": nil})
+		}},
+		{
+			title: "retry", name: "RotateRefreshToken", outcome: "retried", authenticates: true, first: rotation(last - 8*chains + 1),
+			values: func(n int) values {
+				v := rotation(last - 8*chains + 1)(n)
+				again := strconv.Itoa(n)
+				return v.and(values{"successor_id": "rtk_again" + again, "access_token_id": "atk_again" + again, "access_token": digest("again", again)})
+			},
+		},
+		{title: "client look-up", name: "GetClient", values: func(n int) values { return values{"client_id": clientID(party(n))} }},
+		{title: "consent look-up", name: "FindConsent", values: func(int) values {
+			return values{"client_id": clientID(large), "user_id": userID(large)}
+		}},
+	}
+}
+
+// spent is what calls cost, each value of one batch.
+type spent struct{ took, processor, wal []int64 }
+
+// calls measures what each request makes. The cores take turns, so that what else the machine does meets both.
+func calls(ctx context.Context, cores []*core, o options) (string, error) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "| call | processor time: before | after | multiple | p50: before | after | WAL: before | after | plan nodes: before | after |\n|---|%s\n",
+		strings.Repeat("---:|", 9))
+	for _, w := range works() {
+		report.Logf("%s", w.title)
+		costs := map[*core]*spent{}
+		for _, c := range cores {
+			costs[c] = &spent{}
+		}
+		for from := 0; from < o.calls+warm; from += batch {
+			for _, c := range cores {
+				if err := c.makeCalls(ctx, w, from, costs[c]); err != nil {
+					return "", err
+				}
+			}
+		}
+		fmt.Fprintf(&b, "| %s", w.title)
+		before, after := costs[cores[0]], costs[cores[1]]
+		p, q := median(before.processor), median(after.processor)
+		fmt.Fprintf(&b, " | %s | %s | %.2f", show(time.Duration(p)), show(time.Duration(q)), float64(q)/float64(p))
+		fmt.Fprintf(&b, " | %s | %s", show(time.Duration(median(before.took))), show(time.Duration(median(after.took))))
+		fmt.Fprintf(&b, " | %s | %s", bytesOf(median(before.wal)), bytesOf(median(after.wal)))
+		for _, c := range cores {
+			nodes, err := c.planNodes(ctx, w.name)
+			if err != nil {
+				return "", err
+			}
+			fmt.Fprintf(&b, " | %d", nodes)
+		}
+		fmt.Fprintln(&b, " |")
+	}
+
+	return b.String(), nil
+}
+
+// makeCalls makes a batch of calls and adds what they cost, unless it is the first.
+func (c *core) makeCalls(ctx context.Context, w work, from int, costs *spent) error {
+	if w.first != nil {
+		for n := from; n < from+batch; n++ {
+			if err := c.rotateFirst(ctx, w, n); err != nil {
+				return err
+			}
+		}
+	}
+	processor, err := c.processorTime()
+	if err != nil {
+		return err
+	}
+	wal, err := c.wal(ctx)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	for n := from; n < from+batch; n++ {
+		if err := c.makeCall(ctx, w, n); err != nil {
+			return err
+		}
+	}
+	took := time.Since(began)
+	walNow, err := c.wal(ctx)
+	if err != nil {
+		return err
+	}
+	processorNow, err := c.processorTime()
+	if err != nil || from == 0 {
+		return err
+	}
+	costs.took = append(costs.took, int64(took)/batch)
+	costs.processor = append(costs.processor, (processorNow-processor)/batch)
+	costs.wal = append(costs.wal, (walNow-wal)/batch)
+	return nil
+}
+
+// rotateFirst makes the rotation that goes before a call.
+func (c *core) rotateFirst(ctx context.Context, w work, n int) error {
+	outcome, err := c.call(ctx, c.conn, "RotateRefreshToken", w.first(n))
+	if err == nil && outcome != "rotated" {
+		err = fmt.Errorf("before %s of %s: %s", w.title, c.name, outcome)
+	}
+	return err
+}
+
+// makeCall makes a call, after the client has authenticated if that takes a call of its own. The earlier core has other outcomes.
+func (c *core) makeCall(ctx context.Context, w work, n int) error {
+	if c.authenticatesApart && w.authenticates {
+		if _, err := c.call(ctx, c.conn, "AuthenticateClient", w.values(n)); err != nil {
+			return err
+		}
+	}
+	outcome, err := c.call(ctx, c.conn, w.name, w.values(n))
+	if err == nil && w.outcome != "" && outcome != w.outcome && !c.authenticatesApart {
+		err = fmt.Errorf("%s of %s: %s, want %s", w.name, c.name, outcome, w.outcome)
+	}
+	return err
+}
+
+// processorTime is how long the server's process has worked for the connection, in nanoseconds.
+func (c *core) processorTime() (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", c.conn.PgConn().PID()))
+	if err != nil {
+		return 0, fmt.Errorf("ask Linux, on which the server has to run, for its processor time: %w", err)
+	}
+	worked, _, _ := bytes.Cut(text, []byte(" "))
+	return strconv.ParseInt(string(worked), 10, 64)
+}
+
+func (c *core) wal(ctx context.Context) (n int64, err error) {
+	err = c.conn.QueryRow(ctx, "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint").Scan(&n)
+	return n, err
+}
+
+// planNodes counts the nodes of a call's generic plan.
+func (c *core) planNodes(ctx context.Context, name string) (nodes int, err error) {
+	s := c.queries[name]
+	nulls := strings.TrimSuffix(strings.Repeat("NULL, ", len(s.params)), ", ")
+	for _, sql := range []string{"SET plan_cache_mode = force_generic_plan", "PREPARE counted AS " + s.sql} {
+		if _, err := c.conn.Exec(ctx, sql); err != nil {
+			return 0, err
+		}
+	}
+	rows, err := c.conn.Query(ctx, "EXPLAIN (COSTS OFF) EXECUTE counted ("+nulls+")")
+	if err != nil {
+		return 0, err
+	}
+	var line string
+	nodes = 1
+	for rows.Next() {
+		if err := rows.Scan(&line); err != nil {
+			return 0, err
+		}
+		if strings.HasPrefix(strings.TrimSpace(line), "->") {
+			nodes++
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return 0, err
+	}
+	_, err = c.conn.Exec(ctx, "DEALLOCATE counted; RESET plan_cache_mode")
+	return nodes, err
+}
