@@ -65,6 +65,7 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 		"ExchangeToken":                 exchanged,
 		"IssueTokenByAssertion":         asserted,
 		"IssueGrant":                    w.issueGrantParams("granted"),
+		"ImportRefreshToken":            w.importParams("granted"),
 		"CreateSession":                 store.CreateSessionParams{ID: store.NewSessionID(), UserID: w.User, Token: fixture.Digest("cookie"), Lifetime: time.Hour},
 		"ExtendSession":                 store.ExtendSessionParams{ID: w.Session, Lifetime: 2 * time.Hour},
 		"RememberClientAssertion":       store.RememberClientAssertionParams{ID: fixture.Digest("jti"), ExpiresAt: time.Now().Add(time.Minute).Unix(), MaxLifetime: time.Hour},

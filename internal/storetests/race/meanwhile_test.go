@@ -331,3 +331,22 @@ func TestRaceAccountThatIsNotTheLast(t *testing.T) {
 	w.Want("the first", deleted, store.OutcomeDeleted)
 	w.Want("the second", got, store.OutcomeDeleted)
 }
+
+// TestRaceAccountBesidesOneThatIsDeletedByHand: an account that another server is deleting is waited for, and doesn't count then.
+func TestRaceAccountBesidesOneThatIsDeletedByHand(t *testing.T) {
+	t.Parallel()
+	w := newRaceWorld(t, 4)
+	s := w.newScene(false, false)
+	_, err := w.Q.CreateAccount(w.Ctx, store.CreateAccountParams{ID: store.AccountID("two" + s.n), AccountID: "two" + s.n, ProviderID: "x", UserID: s.user})
+	w.OK(err)
+	deletion := w.holdingRows(`DELETE FROM account WHERE id = $1`, "two"+s.n)
+	var got store.Outcome
+	call := w.starts("DeleteAccount", func(q *store.Queries) (err error) {
+		got, err = q.DeleteAccount(w.Ctx, store.DeleteAccountParams{ID: store.AccountID("i" + s.n), UserID: s.user})
+		return err
+	})
+	call.wantWaiting("account")
+	deletion.commits()
+	call.succeeds()
+	w.Want("DeleteAccount", got, store.OutcomeLast)
+}
