@@ -67,7 +67,8 @@ func TestRaceAccessTokenIDOfTwoCalls(t *testing.T) {
 // TestRaceSameCallTwiceIsAnsweredAlike lets a call wait for another that is the very same: both are answered the same tokens.
 func TestRaceSameCallTwiceIsAnsweredAlike(t *testing.T) {
 	t.Parallel()
-	w := newRaceWorld(t, 4)
+	w := newRaceWorld(t, 5)
+	c := w.conns(1)[0]
 	s := w.newScene(false, false)
 	redemption := s.redemption(s.coded.code, fixture.Unique("at"), fixture.Unique("rt"))
 	rotation := s.rotation(s.at.refresh, fixture.Unique("rt"), fixture.Unique("at"))
@@ -97,7 +98,6 @@ func TestRaceSameCallTwiceIsAnsweredAlike(t *testing.T) {
 		w.OK(err)
 		var got any
 		var outcome store.Outcome
-		c := w.conns(1)[0]
 		second := w.besides(c, func() (err error) {
 			got, outcome, err = call(store.New(c))
 			return err
