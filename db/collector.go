@@ -287,16 +287,13 @@ const (
 func (c *Collector) steps() []*step {
 	q, retention := c.queries, c.opts.Retention
 	steps := []*step{
-		{call: "DeleteExpiredAccessTokens", batch: onwards("oauth_access_token", func(ctx context.Context, after time.Time, size int32) (int64, *time.Time, error) {
-			row, err := q.DeleteExpiredAccessTokens(ctx, store.DeleteExpiredAccessTokensParams{AfterExpiresAt: after, BatchSize: size})
-			return row.Deleted, row.LastExpiresAt, err
-		})},
+		{call: "DeleteExpiredAccessTokens", batch: expired("oauth_access_token", q.DeleteExpiredAccessTokens)},
 		{call: "DeleteDeadAccessTokens", batch: walk(func(ctx context.Context, after store.AccessTokenID, size int32, done Collected) (*store.AccessTokenID, error) {
 			row, err := q.DeleteDeadAccessTokens(ctx, store.DeleteDeadAccessTokensParams{AfterID: after, PageSize: size})
 			done["oauth_access_token"] += row.Deleted
 			return row.LastID, err
 		})},
-		{call: "DeleteExpiredRefreshTokens", batch: onwards("oauth_refresh_token", func(ctx context.Context, after time.Time, size int32) (int64, *time.Time, error) {
+		{call: "DeleteExpiredRefreshTokens", batch: deletes("oauth_refresh_token", func(ctx context.Context, after time.Time, size int32) (int64, *time.Time, error) {
 			row, err := q.DeleteExpiredRefreshTokens(ctx, store.DeleteExpiredRefreshTokensParams{AfterExpiresAt: after, Retention: retention, BatchSize: size})
 			return row.Deleted, row.LastExpiresAt, err
 		})},
@@ -305,22 +302,24 @@ func (c *Collector) steps() []*step {
 			done["oauth_refresh_token"] += row.Deleted
 			return row.LastID, err
 		})},
-		{call: "DeleteExpiredPolledRequests", batch: simple("oauth_polled_request", func(ctx context.Context, size int32) (int64, error) {
-			return q.DeleteExpiredPolledRequests(ctx, store.DeleteExpiredPolledRequestsParams{Retention: retention, BatchSize: size})
+		{call: "DeleteExpiredPolledRequests", batch: deletes("oauth_polled_request", func(ctx context.Context, after time.Time, size int32) (int64, *time.Time, error) {
+			row, err := q.DeleteExpiredPolledRequests(ctx, store.DeleteExpiredPolledRequestsParams{Retention: retention, AfterExpiresAt: after, BatchSize: size})
+			return row.Deleted, row.LastExpiresAt, err
 		})},
 		{call: "MarkDeadAuthorizations", batch: walk(func(ctx context.Context, after store.AuthorizationID, size int32, _ Collected) (*store.AuthorizationID, error) {
 			row, err := q.MarkDeadAuthorizations(ctx, store.MarkDeadAuthorizationsParams{AfterID: after, PageSize: size})
 			return row.LastID, err
 		})},
-		{call: "DeleteEndedAuthorizations", batch: func(ctx context.Context, size int32, done Collected) (next, error) {
-			row, err := q.DeleteEndedAuthorizations(ctx, store.DeleteEndedAuthorizationsParams{Retention: retention, BatchSize: size})
+		{call: "DeleteEndedAuthorizations", batch: onwards(func(ctx context.Context, after time.Time, size int32, done Collected) (bool, *time.Time, error) {
+			row, err := q.DeleteEndedAuthorizations(ctx, store.DeleteEndedAuthorizationsParams{Retention: retention, AfterRevokedAt: after, BatchSize: size})
 			done["oauth_access_token"] += row.AccessTokens
 			done["oauth_refresh_token"] += row.RefreshTokens
 			done["oauth_authorization"] += row.Authorizations
-			return againIf(row.AccessTokens+row.RefreshTokens+row.Authorizations > 0), err
-		}},
-		{call: "DeleteExpiredAuthorizations", batch: simple("oauth_authorization", func(ctx context.Context, size int32) (int64, error) {
-			return q.DeleteExpiredAuthorizations(ctx, store.DeleteExpiredAuthorizationsParams{Retention: retention, BatchSize: size})
+			return row.AccessTokens+row.RefreshTokens+row.Authorizations > 0, row.LastRevokedAt, err
+		})},
+		{call: "DeleteExpiredAuthorizations", batch: deletes("oauth_authorization", func(ctx context.Context, after time.Time, size int32) (int64, *time.Time, error) {
+			row, err := q.DeleteExpiredAuthorizations(ctx, store.DeleteExpiredAuthorizationsParams{Retention: retention, AfterExpiresAt: after, BatchSize: size})
+			return row.Deleted, row.LastExpiresAt, err
 		})},
 		{call: "MarkEndedSessions", batch: walk(func(ctx context.Context, after store.SessionID, size int32, _ Collected) (*store.SessionID, error) {
 			row, err := q.MarkEndedSessions(ctx, store.MarkEndedSessionsParams{AfterID: after, PageSize: size})
@@ -331,32 +330,34 @@ func (c *Collector) steps() []*step {
 			done["session_client"] += row.Deleted
 			return row.LastID, err
 		})},
-		{call: "DeleteExpiredSessions", batch: func(ctx context.Context, size int32, done Collected) (next, error) {
-			row, err := q.DeleteExpiredSessions(ctx, size)
+		{call: "DeleteExpiredSessions", batch: onwards(func(ctx context.Context, after time.Time, size int32, done Collected) (bool, *time.Time, error) {
+			row, err := q.DeleteExpiredSessions(ctx, store.DeleteExpiredSessionsParams{AfterExpiresAt: after, BatchSize: size})
 			done["session"] += row.Deleted
-			return againIf(row.Deleted+row.Detached > 0), err
-		}},
+			return row.Deleted+row.Detached > 0, row.LastExpiresAt, err
+		})},
 		{call: "DeleteDeadConsents", batch: walk(func(ctx context.Context, after store.ConsentID, size int32, done Collected) (*store.ConsentID, error) {
 			row, err := q.DeleteDeadConsents(ctx, store.DeleteDeadConsentsParams{AfterID: after, PageSize: size})
 			done["oauth_consent"] += row.Deleted
 			return row.LastID, err
 		})},
-		{call: "DeleteExpiredInitialAccessTokens", batch: simple("oauth_initial_access_token", func(ctx context.Context, size int32) (int64, error) {
-			return q.DeleteExpiredInitialAccessTokens(ctx, store.DeleteExpiredInitialAccessTokensParams{Retention: retention, BatchSize: size})
-		})},
-		{call: "DeleteExpiredClientSecrets", batch: simple("oauth_client_secret", q.DeleteExpiredClientSecrets)},
-		{call: "DeleteExpiredClientAssertions", batch: simple("oauth_client_assertion", q.DeleteExpiredClientAssertions)},
-		{call: "DeleteExpiredProofs", batch: onwards("oauth_proof", func(ctx context.Context, after time.Time, size int32) (int64, *time.Time, error) {
-			row, err := q.DeleteExpiredProofs(ctx, store.DeleteExpiredProofsParams{AfterExpiresAt: after, BatchSize: size})
+		{call: "DeleteExpiredInitialAccessTokens", batch: deletes("oauth_initial_access_token", func(ctx context.Context, after time.Time, size int32) (int64, *time.Time, error) {
+			row, err := q.DeleteExpiredInitialAccessTokens(ctx, store.DeleteExpiredInitialAccessTokensParams{Retention: retention, AfterExpiresAt: after, BatchSize: size})
 			return row.Deleted, row.LastExpiresAt, err
 		})},
-		{call: "DeleteExpiredSigningKeys", batch: simple("jwks", q.DeleteExpiredSigningKeys)},
-		{call: "DeleteExpiredVerifications", batch: simple("verification", q.DeleteExpiredVerifications)},
-		{call: "DeleteExpiredDeviceCodes", batch: simple("device_code", q.DeleteExpiredDeviceCodes)},
-		{call: "DeleteExpiredOneTimeCodes", batch: simple("one_time_code", q.DeleteExpiredOneTimeCodes)},
-		{call: "DeleteExpiredAttemptCounts", batch: simple("attempt_count", q.DeleteExpiredAttemptCounts)},
-		{call: "DeleteExpiredSecurityEvents", batch: simple("security_event", func(ctx context.Context, size int32) (int64, error) {
-			return q.DeleteExpiredSecurityEvents(ctx, store.DeleteExpiredSecurityEventsParams{Retention: c.opts.EventRetention, BatchSize: size})
+		{call: "DeleteExpiredClientSecrets", batch: expired("oauth_client_secret", q.DeleteExpiredClientSecrets)},
+		{call: "DeleteExpiredClientAssertions", batch: expired("oauth_client_assertion", q.DeleteExpiredClientAssertions)},
+		{call: "DeleteExpiredProofs", batch: expired("oauth_proof", q.DeleteExpiredProofs)},
+		{call: "DeleteExpiredSigningKeys", batch: expired("jwks", q.DeleteExpiredSigningKeys)},
+		{call: "DeleteExpiredVerifications", batch: expired("verification", q.DeleteExpiredVerifications)},
+		{call: "DeleteExpiredDeviceCodes", batch: expired("device_code", q.DeleteExpiredDeviceCodes)},
+		{call: "DeleteExpiredOneTimeCodes", batch: expired("one_time_code", q.DeleteExpiredOneTimeCodes)},
+		{call: "DeleteExpiredAttemptCounts", batch: deletes("attempt_count", func(ctx context.Context, after time.Time, size int32) (int64, *time.Time, error) {
+			row, err := q.DeleteExpiredAttemptCounts(ctx, store.DeleteExpiredAttemptCountsParams{AfterResetsAt: after, BatchSize: size})
+			return row.Deleted, row.LastResetsAt, err
+		})},
+		{call: "DeleteExpiredSecurityEvents", batch: deletes("security_event", func(ctx context.Context, after int64, size int32) (int64, *int64, error) {
+			row, err := q.DeleteExpiredSecurityEvents(ctx, store.DeleteExpiredSecurityEventsParams{Retention: c.opts.EventRetention, AfterID: after, BatchSize: size})
+			return row.Deleted, row.LastID, err
 		})},
 		{call: "EraseDeletedUsers", batch: c.eraseUsers()},
 		{call: "EraseDeletedClients", batch: c.eraseClients()},
@@ -376,27 +377,44 @@ func (c *Collector) steps() []*step {
 	return steps
 }
 
-// simple is the batch of a call that deletes up to size rows of one table: there may be more where it deleted that many.
-func simple(table string, call func(context.Context, int32) (int64, error)) func(context.Context, int32, Collected) (next, error) {
-	return func(ctx context.Context, size int32, done Collected) (next, error) {
-		n, err := call(ctx, size)
-		done[table] += n
-		return againIf(n >= int64(size)), err
-	}
+// expired is the batch of a call that deletes rows of one table as soon as they have expired.
+func expired[
+	P ~struct {
+		AfterExpiresAt time.Time
+		BatchSize      int32
+	},
+	R ~struct {
+		Deleted       int64
+		LastExpiresAt *time.Time
+	},
+](table string, call func(context.Context, P) (R, error)) func(context.Context, int32, Collected) (next, error) {
+	return deletes(table, func(ctx context.Context, after time.Time, size int32) (int64, *time.Time, error) {
+		answer, err := call(ctx, P{AfterExpiresAt: after, BatchSize: size})
+		row := store.DeleteExpiredProofsRow(answer)
+		return row.Deleted, row.LastExpiresAt, err
+	})
 }
 
-// onwards is the batch of a call like those of simple that begins where the batch before it stopped. When there is no more to do, it begins
-// again from the start.
-func onwards(table string, call func(ctx context.Context, after time.Time, size int32) (int64, *time.Time, error)) func(context.Context, int32, Collected) (next, error) {
-	var after time.Time
-	return func(ctx context.Context, size int32, done Collected) (next, error) {
+// deletes is the batch of a call that deletes up to size rows of one table: there may be more where it deleted that many.
+func deletes[K any](table string, call func(ctx context.Context, after K, size int32) (deleted int64, last *K, err error)) func(context.Context, int32, Collected) (next, error) {
+	return onwards(func(ctx context.Context, after K, size int32, done Collected) (bool, *K, error) {
 		n, last, err := call(ctx, after, size)
 		done[table] += n
+		return n >= int64(size), last, err
+	})
+}
+
+// onwards is the batch of a call that begins where the batch before it stopped. When there is no more to do, it begins again from the
+// start.
+func onwards[K any](call func(ctx context.Context, after K, size int32, done Collected) (more bool, last *K, err error)) func(context.Context, int32, Collected) (next, error) {
+	var after, start K
+	return func(ctx context.Context, size int32, done Collected) (next, error) {
+		more, last, err := call(ctx, after, size, done)
 		switch {
 		case err != nil:
 			return again, err
-		case last == nil || n < int64(size):
-			after = time.Time{}
+		case last == nil || !more:
+			after = start
 			return finished, nil
 		}
 		after = *last
@@ -455,13 +473,6 @@ func erase(page func(ctx context.Context, after time.Time, size int32, done Coll
 		after = *last
 		return onward, nil
 	}
-}
-
-func againIf(more bool) next {
-	if more {
-		return again
-	}
-	return finished
 }
 
 // sleep waits for d, or until the context ends, whose error it then returns.

@@ -500,25 +500,37 @@ func TestCollectDeletesUnusedClientsByChoice(t *testing.T) {
 	}
 }
 
-// PostgreSQL keeps a deleted row, and its place in each index, for as long as an older transaction runs. A batch doesn't pass over those that
-// the batches before it have deleted.
+// PostgreSQL keeps a deleted row, and its place in each index, for as long as an older transaction runs. A batch of the
+// collector doesn't pass over those that the batches before it have deleted.
 func TestABatchDoesNotReadAgainWhatThoseBeforeItHaveDeleted(t *testing.T) {
 	t.Parallel()
 	const rows, batch = 1000, 100
 	d := testdb.New(t, testdb.Options{})
+	over := fmt.Sprintf(`(SELECT 'n' || n, left(md5('x' || n) || md5(''), 43), now() - interval '100 days' - n * 919 %% 1000 * interval '1 second' FROM generate_series(1, %d) AS n) AS x (id, digest, past)`, rows)
 	for _, sql := range []string{
 		`INSERT INTO "user" (id, name) VALUES ('u', 'Ada')`,
 		`INSERT INTO oauth_client (id, client_id, redirect_uris) VALUES ('k', 'c', '{https://app.example/cb}')`,
 		`INSERT INTO oauth_authorization (id, client_id, scopes) VALUES ('a', 'c', '{a}')`,
-		fmt.Sprintf(`INSERT INTO oauth_access_token (id, token, client_id, scopes, expires_at)
-			SELECT 't' || n, left(md5('t' || n) || md5(''), 43), 'c', '{a}', now() - n * 919 %% 1000 * interval '1 second' FROM generate_series(1, %d) AS n`, rows),
-		fmt.Sprintf(`INSERT INTO oauth_proof (id, expires_at)
-			SELECT left(md5('p' || n) || md5(''), 43), now() - n * 919 %% 1000 * interval '1 second' FROM generate_series(1, %d) AS n`, rows),
-		fmt.Sprintf(`INSERT INTO oauth_refresh_token (id, token, client_id, user_id, scopes, authorization_id, expires_at)
-			SELECT 'r' || n, left(md5('r' || n) || md5(''), 43), 'c', 'u', '{a}', 'a', now() - n * 919 %% 1000 * interval '1 second' FROM generate_series(1, %d) AS n`, rows),
+		`INSERT INTO oauth_authorization (id, client_id, scopes, expires_at) SELECT id, 'c', '{a}', past FROM ` + over,
+		`INSERT INTO oauth_authorization (id, client_id, scopes, revoked_at, revoked_reason) SELECT 'ended' || id, 'c', '{a}', past, 'authorization_revoked' FROM ` + over,
+		`INSERT INTO oauth_polled_request (id, code, expires_at, poll_interval) SELECT id, digest, past, '5 seconds' FROM ` + over,
+		`INSERT INTO session (id, user_id, token, expires_at) SELECT id, 'u', id, past FROM ` + over,
+		`INSERT INTO oauth_access_token (id, token, client_id, scopes, expires_at) SELECT id, digest, 'c', '{a}', past FROM ` + over,
+		`INSERT INTO oauth_refresh_token (id, token, client_id, user_id, scopes, authorization_id, expires_at) SELECT id, digest, 'c', 'u', '{a}', 'a', past FROM ` + over,
+		`INSERT INTO oauth_client_assertion (id, expires_at) SELECT digest, past FROM ` + over,
+		`INSERT INTO oauth_client_secret (client_id, digest, expires_at) SELECT 'c', digest, past FROM ` + over,
+		`INSERT INTO oauth_initial_access_token (id, token, max_uses, expires_at) SELECT id, digest, 1, past FROM ` + over,
+		`INSERT INTO oauth_proof (id, expires_at) SELECT digest, past FROM ` + over,
+		`INSERT INTO jwks (id, public_key, private_key, expires_at) SELECT id, '{}', 'x', past FROM ` + over,
+		`INSERT INTO verification (id, identifier, value, expires_at) SELECT id, id, 'x', past FROM ` + over,
+		`INSERT INTO device_code (id, device_code, user_code, status, expires_at) SELECT id, id, id, 'pending', past FROM ` + over,
+		`INSERT INTO one_time_code (purpose, subject, digest, expires_at) SELECT 'x', digest, digest, past FROM ` + over,
+		`INSERT INTO attempt_count (purpose, subject, attempts, resets_at) SELECT 'x', digest, 1, past FROM ` + over,
+		`INSERT INTO security_event (id, call, outcome, created_at) OVERRIDING SYSTEM VALUE
+			SELECT substr(id, 2)::int * 919 % 1000 + 1, 'EndSession', 'ended', past FROM ` + over,
 	} {
 		if _, err := d.Pool.Exec(t.Context(), sql); err != nil {
-			t.Fatal(err)
+			t.Fatalf("%v\n%s", err, sql)
 		}
 	}
 	older, err := d.Pool.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
@@ -529,58 +541,75 @@ func TestABatchDoesNotReadAgainWhatThoseBeforeItHaveDeleted(t *testing.T) {
 	if _, err := older.Exec(t.Context(), "SELECT 1"); err != nil {
 		t.Fatal(err)
 	}
-	reads := func(call string, args ...any) (n int) {
+
+	type made struct {
+		sql         string
+		first, last []any // arguments
+		deleted     int64
+	}
+	calls := make(map[string]*made)
+	last := &lastQuery{DBTX: d.Pool}
+	c := db.NewCollector(store.New(last), db.CollectorOptions{BatchSize: batch, Share: 1, Progress: func(p db.Progress) {
+		if strings.HasPrefix(p.Call, "DeleteExpired") || strings.HasPrefix(p.Call, "DeleteEnded") {
+			if calls[p.Call] == nil {
+				calls[p.Call] = &made{sql: last.sql, first: last.args}
+			}
+			calls[p.Call].last = last.args
+			calls[p.Call].deleted += p.Deleted
+		}
+	}})
+	if _, err := c.Collect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	pages := func(sql string, args []any) int {
 		t.Helper()
 		tx, err := d.Pool.Begin(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer tx.Rollback(context.WithoutCancel(t.Context()))
+		// plans as for large tables
+		if _, err := tx.Exec(t.Context(), `SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off;
+			SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off`); err != nil {
+			t.Fatal(err)
+		}
 		var plans []struct {
 			Plan struct {
 				Hit  int `json:"Shared Hit Blocks"`
 				Read int `json:"Shared Read Blocks"`
 			}
 		}
-		if err := tx.QueryRow(t.Context(), "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+store.SQL(call), args...).Scan(&plans); err != nil {
+		if err := tx.QueryRow(t.Context(), "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+sql, args...).Scan(&plans); err != nil {
 			t.Fatal(err)
 		}
 		return plans[0].Plan.Hit + plans[0].Plan.Read
 	}
-	type progress struct {
-		deleted int64
-		last    *time.Time
-	}
-	for _, c := range []struct {
-		call string
-		args []any // after the moment and before the size
-		take func(after time.Time) (progress, error)
-	}{
-		{"DeleteExpiredAccessTokens", nil, func(after time.Time) (progress, error) {
-			r, err := d.Store.DeleteExpiredAccessTokens(t.Context(), store.DeleteExpiredAccessTokensParams{AfterExpiresAt: after, BatchSize: batch})
-			return progress{r.Deleted, r.LastExpiresAt}, err
-		}},
-		{"DeleteExpiredProofs", nil, func(after time.Time) (progress, error) {
-			r, err := d.Store.DeleteExpiredProofs(t.Context(), store.DeleteExpiredProofsParams{AfterExpiresAt: after, BatchSize: batch})
-			return progress{r.Deleted, r.LastExpiresAt}, err
-		}},
-		{"DeleteExpiredRefreshTokens", []any{time.Duration(0)}, func(after time.Time) (progress, error) {
-			r, err := d.Store.DeleteExpiredRefreshTokens(t.Context(), store.DeleteExpiredRefreshTokensParams{AfterExpiresAt: after, BatchSize: batch})
-			return progress{r.Deleted, r.LastExpiresAt}, err
-		}},
-	} {
-		var after time.Time
-		for range rows/batch - 2 {
-			p, err := c.take(after)
-			if err != nil || p.deleted != batch || p.last == nil {
-				t.Fatalf("%s: %+v %v", c.call, p, err)
-			}
-			after = *p.last
+	for name, c := range calls {
+		if c.deleted < rows {
+			t.Errorf("%s deleted %d rows, want %d in several batches", name, c.deleted, rows)
 		}
-		args := func(after time.Time) []any { return append(append([]any{after}, c.args...), int32(1)) }
-		fromStart, onward := reads(c.call, args(time.Time{})...), reads(c.call, args(after)...)
-		if onward > 60 || fromStart < rows/2 {
-			t.Errorf("%s of one row reads %d pages from where the last batch stopped, and %d from the start: there is nothing to pass over", c.call, onward, fromStart)
+		if first, last := pages(c.sql, c.first), pages(c.sql, c.last); last > 60 || first < rows/2 {
+			t.Errorf("%s reads %d pages from where the last batch began, want few; and %d from the start, want one for each row at least", name, last, first)
 		}
 	}
+	if len(calls) < 16 {
+		t.Errorf("the collector made batches of %d calls: %v", len(calls), slices.Sorted(maps.Keys(calls)))
+	}
+}
+
+// lastQuery remembers the last query for a row.
+type lastQuery struct {
+	store.DBTX
+	sql  string
+	args []any
+}
+
+func (q *lastQuery) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	q.sql, q.args = sql, args
+	return q.DBTX.QueryRow(ctx, sql, args...)
+}
+
+func (q *lastQuery) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	q.sql, q.args = sql, args
+	return q.DBTX.Exec(ctx, sql, args...)
 }

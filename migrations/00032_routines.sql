@@ -274,7 +274,7 @@ DECLARE
 BEGIN
     FOR look IN 1..2 LOOP
         verdict := CASE
-            WHEN NOT manages(c, manager, successor) THEN 'unauthenticated'
+            WHEN c.deleted_at IS NOT NULL OR NOT manages(c, manager, successor) THEN 'unauthenticated'
             WHEN c.disabled THEN 'disabled'
             WHEN refused IS NOT NULL THEN refused
             WHEN wants_secret AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL THEN 'invalid_client_metadata'

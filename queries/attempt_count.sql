@@ -26,15 +26,26 @@ WITH deleted AS (
 SELECT (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome AS outcome
 FROM (VALUES (true)) AS one (n);
 
--- DeleteExpiredAttemptCounts deletes up to batch_size counts whose window has ended, and returns how many.
--- name: DeleteExpiredAttemptCounts :execrows
+-- DeleteExpiredAttemptCounts deletes counts whose window has ended: of those that did at after_resets_at or later, the batch_size first. Begin
+-- with the zero time, and go on with last_resets_at until fewer are deleted. It skips rows that are locked.
+-- name: DeleteExpiredAttemptCounts :one
 WITH due AS MATERIALIZED (
-    SELECT n.id
+    SELECT n.id, n.resets_at
     FROM attempt_count AS n
-    WHERE n.resets_at <= now()
+    WHERE n.resets_at >= @after_resets_at::timestamptz AND n.resets_at <= now()
     ORDER BY n.resets_at
     LIMIT @batch_size::integer
     FOR UPDATE SKIP LOCKED
+), deleted AS (
+    DELETE FROM attempt_count AS n
+    WHERE n.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    RETURNING n.id
+), last AS (
+    SELECT d.resets_at
+    FROM due AS d
+    ORDER BY d.resets_at DESC
+    LIMIT 1
 )
-DELETE FROM attempt_count AS n
-WHERE n.id = ANY (ARRAY(SELECT d.id::text FROM due AS d));
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.resets_at AS last_resets_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true;

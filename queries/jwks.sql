@@ -99,15 +99,26 @@ DELETE FROM jwks AS k
 WHERE k.id = @id::jwk_id
 RETURNING k.id::jwk_id AS id;
 
--- DeleteExpiredSigningKeys deletes up to batch_size keys that are no longer published, and returns how many.
--- name: DeleteExpiredSigningKeys :execrows
+-- DeleteExpiredSigningKeys deletes keys that are no longer published: of those that expired at after_expires_at or later, the batch_size
+-- first. Begin with the zero time, and go on with last_expires_at until fewer are deleted. It skips rows that are locked.
+-- name: DeleteExpiredSigningKeys :one
 WITH due AS MATERIALIZED (
-    SELECT k.id
+    SELECT k.id, k.expires_at
     FROM jwks AS k
-    WHERE k.expires_at <= now()
+    WHERE k.expires_at >= @after_expires_at::timestamptz AND k.expires_at <= now()
     ORDER BY k.expires_at
     LIMIT @batch_size::integer
     FOR UPDATE SKIP LOCKED
+), deleted AS (
+    DELETE FROM jwks AS k
+    WHERE k.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    RETURNING k.id
+), last AS (
+    SELECT d.expires_at
+    FROM due AS d
+    ORDER BY d.expires_at DESC
+    LIMIT 1
 )
-DELETE FROM jwks AS k
-WHERE k.id = ANY (ARRAY(SELECT d.id::text FROM due AS d));
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.expires_at AS last_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true;

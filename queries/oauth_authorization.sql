@@ -950,32 +950,44 @@ SELECT (SELECT count(*) FROM marked)::bigint AS marked, p.id AS last_id
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN last AS p ON true;
 
--- DeleteExpiredAuthorizations deletes up to batch_size requests and codes that lapsed more than retention ago and have no token, and returns
--- how many. They are kept that long because a replay is recognised by them. One whose client may still poll is left until
--- DeleteExpiredPolledRequests has deleted its code. It skips rows that are locked.
--- name: DeleteExpiredAuthorizations :execrows
+-- DeleteExpiredAuthorizations deletes requests and codes that lapsed more than retention ago and have no token: of those that did at
+-- after_expires_at or later, the batch_size first. They are kept that long because a replay is recognised by them. One whose client may still
+-- poll is left until DeleteExpiredPolledRequests has deleted its code. Begin with the zero time, and go on with last_expires_at until fewer
+-- are deleted. It skips rows that are locked.
+-- name: DeleteExpiredAuthorizations :one
 WITH due AS MATERIALIZED (
-    SELECT a.id
+    SELECT a.id, a.expires_at
     FROM oauth_authorization AS a
-    WHERE a.expires_at <= now() - @retention::interval AND a.expires_at <= now()
+    WHERE a.expires_at >= @after_expires_at::timestamptz AND a.expires_at <= now() - @retention::interval AND a.expires_at <= now()
       AND NOT EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id)
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id)
       AND NOT EXISTS (SELECT FROM oauth_polled_request AS p WHERE p.id = a.id)
     ORDER BY a.expires_at
     LIMIT @batch_size::integer
     FOR UPDATE OF a SKIP LOCKED
+), deleted AS (
+    DELETE FROM oauth_authorization AS a
+    WHERE a.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    RETURNING a.id
+), last AS (
+    SELECT d.expires_at
+    FROM due AS d
+    ORDER BY d.expires_at DESC
+    LIMIT 1
 )
-DELETE FROM oauth_authorization AS a
-WHERE a.id = ANY (ARRAY(SELECT d.id::text FROM due AS d));
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.expires_at AS last_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true;
 
--- DeleteEndedAuthorizations deletes what is left of the batch_size families that ended first, and more than retention ago. One call deletes
--- up to batch_size access tokens, up to batch_size refresh tokens that no access token refers to, and the families that have no token and
--- whose client doesn't poll, so nothing cascades. Repeat it until all three counts are 0. It skips rows that are locked.
+-- DeleteEndedAuthorizations deletes what is left of families that ended more than retention ago. It looks at the batch_size first of those
+-- that did at after_revoked_at or later. One call deletes up to batch_size access tokens, up to batch_size refresh tokens that no access token
+-- refers to, and the families that have no token and whose client doesn't poll, so nothing cascades. Begin with the zero time, and go on with
+-- last_revoked_at, which is that of the first family that stays, until all three counts are 0. It skips rows that are locked.
 -- name: DeleteEndedAuthorizations :one
 WITH ended AS MATERIALIZED (
-    SELECT a.id
+    SELECT a.id, a.revoked_at
     FROM oauth_authorization AS a
-    WHERE a.revoked_at <= now() - @retention::interval
+    WHERE a.revoked_at >= @after_revoked_at::timestamptz AND a.revoked_at <= now() - @retention::interval
     ORDER BY a.revoked_at
     LIMIT @batch_size::integer
 ), access_tokens AS MATERIALIZED (
@@ -1014,7 +1026,16 @@ WITH ended AS MATERIALIZED (
     USING families AS d
     WHERE a.id = d.id
     RETURNING a.id
+), last AS ( -- the first that stays, or else the last that goes
+    SELECT e.revoked_at
+    FROM ended AS e
+    LEFT JOIN families AS f ON f.id = e.id
+    ORDER BY CASE WHEN f.id IS NULL THEN e.revoked_at END, e.revoked_at DESC
+    LIMIT 1
 )
 SELECT (SELECT count(*) FROM deleted_access_tokens)::bigint AS access_tokens,
     (SELECT count(*) FROM deleted_refresh_tokens)::bigint AS refresh_tokens,
-    (SELECT count(*) FROM deleted_families)::bigint AS authorizations;
+    (SELECT count(*) FROM deleted_families)::bigint AS authorizations,
+    l.revoked_at AS last_revoked_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true;

@@ -42,16 +42,27 @@ SELECT noted(
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN oauth_initial_access_token AS t ON t.id = @id::initial_access_token_id;
 
--- DeleteExpiredInitialAccessTokens deletes up to batch_size initial access tokens that expired or were revoked more than retention ago, and
--- returns how many.
--- name: DeleteExpiredInitialAccessTokens :execrows
+-- DeleteExpiredInitialAccessTokens deletes initial access tokens that expired or were revoked more than retention ago: of those that did at
+-- after_expires_at or later, the batch_size first. Begin with the zero time, and go on with last_expires_at until fewer are deleted. It skips
+-- rows that are locked.
+-- name: DeleteExpiredInitialAccessTokens :one
 WITH due AS MATERIALIZED (
-    SELECT t.id
+    SELECT t.id, t.expires_at
     FROM oauth_initial_access_token AS t
-    WHERE t.expires_at <= now() - @retention::interval AND t.expires_at <= now()
+    WHERE t.expires_at >= @after_expires_at::timestamptz AND t.expires_at <= now() - @retention::interval AND t.expires_at <= now()
     ORDER BY t.expires_at
     LIMIT @batch_size::integer
     FOR UPDATE SKIP LOCKED
+), deleted AS (
+    DELETE FROM oauth_initial_access_token AS t
+    WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    RETURNING t.id
+), last AS (
+    SELECT d.expires_at
+    FROM due AS d
+    ORDER BY d.expires_at DESC
+    LIMIT 1
 )
-DELETE FROM oauth_initial_access_token AS t
-WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d));
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.expires_at AS last_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true;

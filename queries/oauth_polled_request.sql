@@ -423,17 +423,28 @@ LEFT JOIN slowed AS s ON true
 LEFT JOIN judged AS j ON true
 LEFT JOIN answer AS w ON true;
 
--- DeleteExpiredPolledRequests deletes up to batch_size codes of devices and of CIBA that expired more than retention ago, and returns how many.
--- They are kept that long so that a client that still polls is told that its code has expired. What was granted stays. It skips rows that
--- are locked.
--- name: DeleteExpiredPolledRequests :execrows
+-- DeleteExpiredPolledRequests deletes codes of devices and of CIBA that expired more than retention ago: of those that did at
+-- after_expires_at or later, the batch_size first. They are kept that long so that a client that still polls is told that its code has
+-- expired. What was granted stays. Begin with the zero time, and go on with last_expires_at until fewer are deleted. It skips rows that are
+-- locked.
+-- name: DeleteExpiredPolledRequests :one
 WITH due AS MATERIALIZED (
-    SELECT p.id
+    SELECT p.id, p.expires_at
     FROM oauth_polled_request AS p
-    WHERE p.expires_at <= now() - @retention::interval AND p.expires_at <= now()
+    WHERE p.expires_at >= @after_expires_at::timestamptz AND p.expires_at <= now() - @retention::interval AND p.expires_at <= now()
     ORDER BY p.expires_at
     LIMIT @batch_size::integer
     FOR UPDATE SKIP LOCKED
+), deleted AS (
+    DELETE FROM oauth_polled_request AS p
+    WHERE p.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    RETURNING p.id
+), last AS (
+    SELECT d.expires_at
+    FROM due AS d
+    ORDER BY d.expires_at DESC
+    LIMIT 1
 )
-DELETE FROM oauth_polled_request AS p
-WHERE p.id = ANY (ARRAY(SELECT d.id::text FROM due AS d));
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.expires_at AS last_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true;

@@ -76,7 +76,7 @@ WITH locked AS MATERIALIZED (
     CROSS JOIN unnest(q.tokens) AS t (token)
 )
 SELECT noted(
-        (CASE WHEN q.outcome = 'issued' AND NOT EXISTS (SELECT FROM new_family) THEN 'retried' ELSE coalesce(q.outcome, 'unknown') END)::outcome,
+        (CASE WHEN q.outcome = 'issued' AND NOT EXISTS (SELECT FROM new_family) THEN settled('retried') ELSE coalesce(q.outcome, 'unknown') END)::outcome,
         'ImportRefreshToken', of_user => @user_id::user_id, of_client => @client_id::client_id, of_family => @id::authorization_id
     )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)

@@ -49,15 +49,26 @@ FROM (VALUES (true)) AS one (n)
 LEFT JOIN present AS p ON true
 LEFT JOIN guess AS g ON true;
 
--- DeleteExpiredOneTimeCodes deletes up to batch_size codes that have expired, and returns how many.
--- name: DeleteExpiredOneTimeCodes :execrows
+-- DeleteExpiredOneTimeCodes deletes codes that have expired: of those that did at after_expires_at or later, the batch_size first. Begin with
+-- the zero time, and go on with last_expires_at until fewer are deleted. It skips rows that are locked.
+-- name: DeleteExpiredOneTimeCodes :one
 WITH due AS MATERIALIZED (
-    SELECT c.id
+    SELECT c.id, c.expires_at
     FROM one_time_code AS c
-    WHERE c.expires_at <= now()
+    WHERE c.expires_at >= @after_expires_at::timestamptz AND c.expires_at <= now()
     ORDER BY c.expires_at
     LIMIT @batch_size::integer
     FOR UPDATE SKIP LOCKED
+), deleted AS (
+    DELETE FROM one_time_code AS c
+    WHERE c.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    RETURNING c.id
+), last AS (
+    SELECT d.expires_at
+    FROM due AS d
+    ORDER BY d.expires_at DESC
+    LIMIT 1
 )
-DELETE FROM one_time_code AS c
-WHERE c.id = ANY (ARRAY(SELECT d.id::text FROM due AS d));
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.expires_at AS last_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true;

@@ -31,15 +31,30 @@ WHERE e.client_id = @client_id::client_id AND e.id > @after_id::bigint
 ORDER BY e.id
 LIMIT @page_size::integer;
 
--- DeleteExpiredSecurityEvents deletes up to batch_size events that were written more than retention ago, and returns how many. It skips rows
--- that are locked.
--- name: DeleteExpiredSecurityEvents :execrows
+-- DeleteExpiredSecurityEvents deletes events that were written more than retention ago: of those after after_id, the batch_size first. Begin
+-- with 0, and go on with last_id until fewer are deleted. It skips rows that are locked.
+-- name: DeleteExpiredSecurityEvents :one
 WITH oldest AS MATERIALIZED (
     SELECT e.id, e.created_at
     FROM security_event AS e
+    WHERE e.id > @after_id::bigint
     ORDER BY e.id
     LIMIT @batch_size::integer
     FOR UPDATE SKIP LOCKED
+), due AS MATERIALIZED (
+    SELECT o.id
+    FROM oldest AS o
+    WHERE o.created_at <= now() - @retention::interval AND o.created_at <= now()
+), deleted AS (
+    DELETE FROM security_event AS e
+    WHERE e.id = ANY (ARRAY(SELECT d.id FROM due AS d))
+    RETURNING e.id
+), last AS (
+    SELECT d.id
+    FROM due AS d
+    ORDER BY d.id DESC
+    LIMIT 1
 )
-DELETE FROM security_event AS e
-WHERE e.id = ANY (ARRAY(SELECT o.id FROM oldest AS o WHERE o.created_at <= now() - @retention::interval AND o.created_at <= now()));
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.id AS last_id
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true;

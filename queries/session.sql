@@ -185,14 +185,15 @@ SELECT (SELECT count(*) FROM marked)::bigint AS marked, l.id AS last_id
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN last AS l ON true;
 
--- DeleteExpiredSessions deletes sessions that are over. It looks at the batch_size sessions that expired first. One call detaches up to
--- batch_size rows of each table that refers to them, whose grants may go on without a session, and deletes the sessions to which nothing
--- refers any more. Repeat it until both counts are 0. It skips rows that are locked.
+-- DeleteExpiredSessions deletes sessions that are over. It looks at the batch_size first of those that expired at after_expires_at or later.
+-- One call detaches up to batch_size rows of each table that refers to them, whose grants may go on without a session, and deletes the
+-- sessions to which nothing refers any more. Begin with the zero time, and go on with last_expires_at, which is that of the first session that
+-- stays, until both counts are 0. It skips rows that are locked.
 -- name: DeleteExpiredSessions :one
 WITH due AS MATERIALIZED (
-    SELECT s.id
+    SELECT s.id, s.expires_at
     FROM session AS s
-    WHERE s.expires_at <= now()
+    WHERE s.expires_at >= @after_expires_at::timestamptz AND s.expires_at <= now()
     ORDER BY s.expires_at
     LIMIT @batch_size::integer
 ), access_tokens AS MATERIALIZED (
@@ -245,6 +246,15 @@ WITH due AS MATERIALIZED (
     USING idle AS i
     WHERE s.id = i.id
     RETURNING s.id
+), last AS ( -- the first that stays, or else the last that goes
+    SELECT d.expires_at
+    FROM due AS d
+    LEFT JOIN idle AS i ON i.id = d.id
+    ORDER BY CASE WHEN i.id IS NULL THEN d.expires_at END, d.expires_at DESC
+    LIMIT 1
 )
 SELECT (SELECT count(*) FROM deleted)::bigint AS deleted,
-    ((SELECT count(*) FROM detached_access_tokens) + (SELECT count(*) FROM detached_refresh_tokens) + (SELECT count(*) FROM detached_families))::bigint AS detached;
+    ((SELECT count(*) FROM detached_access_tokens) + (SELECT count(*) FROM detached_refresh_tokens) + (SELECT count(*) FROM detached_families))::bigint AS detached,
+    l.expires_at AS last_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true;

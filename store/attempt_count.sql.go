@@ -60,26 +60,51 @@ func (q *Queries) CountAttempt(ctx context.Context, arg CountAttemptParams) (Cou
 	return i, err
 }
 
-const deleteExpiredAttemptCounts = `-- name: DeleteExpiredAttemptCounts :execrows
+const deleteExpiredAttemptCounts = `-- name: DeleteExpiredAttemptCounts :one
 WITH due AS MATERIALIZED (
-    SELECT n.id
+    SELECT n.id, n.resets_at
     FROM attempt_count AS n
-    WHERE n.resets_at <= now()
+    WHERE n.resets_at >= $1::timestamptz AND n.resets_at <= now()
     ORDER BY n.resets_at
-    LIMIT $1::integer
+    LIMIT $2::integer
     FOR UPDATE SKIP LOCKED
+), deleted AS (
+    DELETE FROM attempt_count AS n
+    WHERE n.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    RETURNING n.id
+), last AS (
+    SELECT d.resets_at
+    FROM due AS d
+    ORDER BY d.resets_at DESC
+    LIMIT 1
 )
-DELETE FROM attempt_count AS n
-WHERE n.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.resets_at AS last_resets_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true
 `
 
-// DeleteExpiredAttemptCounts deletes up to batch_size counts whose window has ended, and returns how many.
-func (q *Queries) DeleteExpiredAttemptCounts(ctx context.Context, batchSize int32) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteExpiredAttemptCounts, batchSize)
+type DeleteExpiredAttemptCountsParams struct {
+	// Where the batch begins: last_resets_at of the call before, or the zero time.
+	AfterResetsAt time.Time
+	// How many rows at most.
+	BatchSize int32
+}
+
+type DeleteExpiredAttemptCountsRow struct {
+	Deleted      int64
+	LastResetsAt *time.Time
+}
+
+// DeleteExpiredAttemptCounts deletes counts whose window has ended: of those that did at after_resets_at or later, the batch_size first. Begin
+// with the zero time, and go on with last_resets_at until fewer are deleted. It skips rows that are locked.
+func (q *Queries) DeleteExpiredAttemptCounts(ctx context.Context, arg DeleteExpiredAttemptCountsParams) (DeleteExpiredAttemptCountsRow, error) {
+	row := q.db.QueryRow(ctx, deleteExpiredAttemptCounts, arg.AfterResetsAt, arg.BatchSize)
+	var i DeleteExpiredAttemptCountsRow
+	err := row.Scan(&i.Deleted, &i.LastResetsAt)
 	if err != nil {
-		return 0, fmt.Errorf("query DeleteExpiredAttemptCounts: %w", err)
+		err = fmt.Errorf("query DeleteExpiredAttemptCounts: %w", err)
 	}
-	return result.RowsAffected(), nil
+	return i, err
 }
 
 const resetAttempts = `-- name: ResetAttempts :one

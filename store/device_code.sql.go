@@ -6,26 +6,53 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
-const deleteExpiredDeviceCodes = `-- name: DeleteExpiredDeviceCodes :execrows
+const deleteExpiredDeviceCodes = `-- name: DeleteExpiredDeviceCodes :one
 WITH due AS MATERIALIZED (
-    SELECT d.id
+    SELECT d.id, d.expires_at
     FROM device_code AS d
-    WHERE d.expires_at <= now()
+    WHERE d.expires_at >= $1::timestamptz AND d.expires_at <= now()
     ORDER BY d.expires_at
-    LIMIT $1::integer
+    LIMIT $2::integer
     FOR UPDATE SKIP LOCKED
+), deleted AS (
+    DELETE FROM device_code AS d
+    WHERE d.id = ANY (ARRAY(SELECT x.id::text FROM due AS x))
+    RETURNING d.id
+), last AS (
+    SELECT d.expires_at
+    FROM due AS d
+    ORDER BY d.expires_at DESC
+    LIMIT 1
 )
-DELETE FROM device_code AS d
-WHERE d.id = ANY (ARRAY(SELECT x.id::text FROM due AS x))
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.expires_at AS last_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true
 `
 
-// DeleteExpiredDeviceCodes deletes up to batch_size requests of a better-auth server's devices that have expired, and returns how many.
-func (q *Queries) DeleteExpiredDeviceCodes(ctx context.Context, batchSize int32) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteExpiredDeviceCodes, batchSize)
+type DeleteExpiredDeviceCodesParams struct {
+	// Where the batch begins: last_expires_at of the call before, or the zero time.
+	AfterExpiresAt time.Time
+	// How many rows at most.
+	BatchSize int32
+}
+
+type DeleteExpiredDeviceCodesRow struct {
+	Deleted       int64
+	LastExpiresAt *time.Time
+}
+
+// DeleteExpiredDeviceCodes deletes requests of a better-auth server's devices that have expired: of those that did at after_expires_at or
+// later, the batch_size first. Begin with the zero time, and go on with last_expires_at until fewer are deleted. It skips rows that are
+// locked.
+func (q *Queries) DeleteExpiredDeviceCodes(ctx context.Context, arg DeleteExpiredDeviceCodesParams) (DeleteExpiredDeviceCodesRow, error) {
+	row := q.db.QueryRow(ctx, deleteExpiredDeviceCodes, arg.AfterExpiresAt, arg.BatchSize)
+	var i DeleteExpiredDeviceCodesRow
+	err := row.Scan(&i.Deleted, &i.LastExpiresAt)
 	if err != nil {
-		return 0, fmt.Errorf("query DeleteExpiredDeviceCodes: %w", err)
+		err = fmt.Errorf("query DeleteExpiredDeviceCodes: %w", err)
 	}
-	return result.RowsAffected(), nil
+	return i, err
 }

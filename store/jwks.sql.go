@@ -66,26 +66,51 @@ func (q *Queries) CreateSigningKey(ctx context.Context, arg CreateSigningKeyPara
 	return i, err
 }
 
-const deleteExpiredSigningKeys = `-- name: DeleteExpiredSigningKeys :execrows
+const deleteExpiredSigningKeys = `-- name: DeleteExpiredSigningKeys :one
 WITH due AS MATERIALIZED (
-    SELECT k.id
+    SELECT k.id, k.expires_at
     FROM jwks AS k
-    WHERE k.expires_at <= now()
+    WHERE k.expires_at >= $1::timestamptz AND k.expires_at <= now()
     ORDER BY k.expires_at
-    LIMIT $1::integer
+    LIMIT $2::integer
     FOR UPDATE SKIP LOCKED
+), deleted AS (
+    DELETE FROM jwks AS k
+    WHERE k.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    RETURNING k.id
+), last AS (
+    SELECT d.expires_at
+    FROM due AS d
+    ORDER BY d.expires_at DESC
+    LIMIT 1
 )
-DELETE FROM jwks AS k
-WHERE k.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.expires_at AS last_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true
 `
 
-// DeleteExpiredSigningKeys deletes up to batch_size keys that are no longer published, and returns how many.
-func (q *Queries) DeleteExpiredSigningKeys(ctx context.Context, batchSize int32) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteExpiredSigningKeys, batchSize)
+type DeleteExpiredSigningKeysParams struct {
+	// Where the batch begins: last_expires_at of the call before, or the zero time.
+	AfterExpiresAt time.Time
+	// How many rows at most.
+	BatchSize int32
+}
+
+type DeleteExpiredSigningKeysRow struct {
+	Deleted       int64
+	LastExpiresAt *time.Time
+}
+
+// DeleteExpiredSigningKeys deletes keys that are no longer published: of those that expired at after_expires_at or later, the batch_size
+// first. Begin with the zero time, and go on with last_expires_at until fewer are deleted. It skips rows that are locked.
+func (q *Queries) DeleteExpiredSigningKeys(ctx context.Context, arg DeleteExpiredSigningKeysParams) (DeleteExpiredSigningKeysRow, error) {
+	row := q.db.QueryRow(ctx, deleteExpiredSigningKeys, arg.AfterExpiresAt, arg.BatchSize)
+	var i DeleteExpiredSigningKeysRow
+	err := row.Scan(&i.Deleted, &i.LastExpiresAt)
 	if err != nil {
-		return 0, fmt.Errorf("query DeleteExpiredSigningKeys: %w", err)
+		err = fmt.Errorf("query DeleteExpiredSigningKeys: %w", err)
 	}
-	return result.RowsAffected(), nil
+	return i, err
 }
 
 const deleteSigningKey = `-- name: DeleteSigningKey :one

@@ -6,31 +6,56 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/oauthdb/oauthdb/token"
-	"time"
 )
 
-const deleteExpiredClientAssertions = `-- name: DeleteExpiredClientAssertions :execrows
+const deleteExpiredClientAssertions = `-- name: DeleteExpiredClientAssertions :one
 WITH due AS MATERIALIZED (
-    SELECT t.id
+    SELECT t.id, t.expires_at
     FROM oauth_client_assertion AS t
-    WHERE t.expires_at <= now()
+    WHERE t.expires_at >= $1::timestamptz AND t.expires_at <= now()
     ORDER BY t.expires_at
-    LIMIT $1::integer
+    LIMIT $2::integer
     FOR UPDATE SKIP LOCKED
+), deleted AS (
+    DELETE FROM oauth_client_assertion AS t
+    WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    RETURNING t.id
+), last AS (
+    SELECT d.expires_at
+    FROM due AS d
+    ORDER BY d.expires_at DESC
+    LIMIT 1
 )
-DELETE FROM oauth_client_assertion AS t
-WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.expires_at AS last_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true
 `
 
-// DeleteExpiredClientAssertions deletes up to batch_size assertions that have expired, and returns how many.
-func (q *Queries) DeleteExpiredClientAssertions(ctx context.Context, batchSize int32) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteExpiredClientAssertions, batchSize)
+type DeleteExpiredClientAssertionsParams struct {
+	// Where the batch begins: last_expires_at of the call before, or the zero time.
+	AfterExpiresAt time.Time
+	// How many rows at most.
+	BatchSize int32
+}
+
+type DeleteExpiredClientAssertionsRow struct {
+	Deleted       int64
+	LastExpiresAt *time.Time
+}
+
+// DeleteExpiredClientAssertions deletes assertions that have expired: of those that did at after_expires_at or later, the batch_size first.
+// Begin with the zero time, and go on with last_expires_at until fewer are deleted. It skips rows that are locked.
+func (q *Queries) DeleteExpiredClientAssertions(ctx context.Context, arg DeleteExpiredClientAssertionsParams) (DeleteExpiredClientAssertionsRow, error) {
+	row := q.db.QueryRow(ctx, deleteExpiredClientAssertions, arg.AfterExpiresAt, arg.BatchSize)
+	var i DeleteExpiredClientAssertionsRow
+	err := row.Scan(&i.Deleted, &i.LastExpiresAt)
 	if err != nil {
-		return 0, fmt.Errorf("query DeleteExpiredClientAssertions: %w", err)
+		err = fmt.Errorf("query DeleteExpiredClientAssertions: %w", err)
 	}
-	return result.RowsAffected(), nil
+	return i, err
 }
 
 const rememberClientAssertion = `-- name: RememberClientAssertion :one

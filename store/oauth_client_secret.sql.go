@@ -6,28 +6,54 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
-const deleteExpiredClientSecrets = `-- name: DeleteExpiredClientSecrets :execrows
+const deleteExpiredClientSecrets = `-- name: DeleteExpiredClientSecrets :one
 WITH due AS MATERIALIZED (
-    SELECT o.id
+    SELECT o.id, o.expires_at
     FROM oauth_client_secret AS o
-    WHERE o.expires_at <= now()
+    WHERE o.expires_at >= $1::timestamptz AND o.expires_at <= now()
     ORDER BY o.expires_at
-    LIMIT $1::integer
+    LIMIT $2::integer
     FOR UPDATE SKIP LOCKED
+), deleted AS (
+    DELETE FROM oauth_client_secret AS o
+    WHERE o.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    RETURNING o.id
+), last AS (
+    SELECT d.expires_at
+    FROM due AS d
+    ORDER BY d.expires_at DESC
+    LIMIT 1
 )
-DELETE FROM oauth_client_secret AS o
-WHERE o.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.expires_at AS last_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true
 `
 
-// DeleteExpiredClientSecrets deletes up to batch_size secrets that no longer count, and returns how many.
-func (q *Queries) DeleteExpiredClientSecrets(ctx context.Context, batchSize int32) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteExpiredClientSecrets, batchSize)
+type DeleteExpiredClientSecretsParams struct {
+	// Where the batch begins: last_expires_at of the call before, or the zero time.
+	AfterExpiresAt time.Time
+	// How many rows at most.
+	BatchSize int32
+}
+
+type DeleteExpiredClientSecretsRow struct {
+	Deleted       int64
+	LastExpiresAt *time.Time
+}
+
+// DeleteExpiredClientSecrets deletes secrets that no longer count: of those that expired at after_expires_at or later, the batch_size first.
+// Begin with the zero time, and go on with last_expires_at until fewer are deleted. It skips rows that are locked.
+func (q *Queries) DeleteExpiredClientSecrets(ctx context.Context, arg DeleteExpiredClientSecretsParams) (DeleteExpiredClientSecretsRow, error) {
+	row := q.db.QueryRow(ctx, deleteExpiredClientSecrets, arg.AfterExpiresAt, arg.BatchSize)
+	var i DeleteExpiredClientSecretsRow
+	err := row.Scan(&i.Deleted, &i.LastExpiresAt)
 	if err != nil {
-		return 0, fmt.Errorf("query DeleteExpiredClientSecrets: %w", err)
+		err = fmt.Errorf("query DeleteExpiredClientSecrets: %w", err)
 	}
-	return result.RowsAffected(), nil
+	return i, err
 }
 
 const listClientSecrets = `-- name: ListClientSecrets :many

@@ -66,34 +66,54 @@ func (q *Queries) CreateInitialAccessToken(ctx context.Context, arg CreateInitia
 	return i, err
 }
 
-const deleteExpiredInitialAccessTokens = `-- name: DeleteExpiredInitialAccessTokens :execrows
+const deleteExpiredInitialAccessTokens = `-- name: DeleteExpiredInitialAccessTokens :one
 WITH due AS MATERIALIZED (
-    SELECT t.id
+    SELECT t.id, t.expires_at
     FROM oauth_initial_access_token AS t
-    WHERE t.expires_at <= now() - $1::interval AND t.expires_at <= now()
+    WHERE t.expires_at >= $1::timestamptz AND t.expires_at <= now() - $2::interval AND t.expires_at <= now()
     ORDER BY t.expires_at
-    LIMIT $2::integer
+    LIMIT $3::integer
     FOR UPDATE SKIP LOCKED
+), deleted AS (
+    DELETE FROM oauth_initial_access_token AS t
+    WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    RETURNING t.id
+), last AS (
+    SELECT d.expires_at
+    FROM due AS d
+    ORDER BY d.expires_at DESC
+    LIMIT 1
 )
-DELETE FROM oauth_initial_access_token AS t
-WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.expires_at AS last_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true
 `
 
 type DeleteExpiredInitialAccessTokensParams struct {
 	// For how long what is over is kept.
 	Retention time.Duration
+	// Where the batch begins: last_expires_at of the call before, or the zero time.
+	AfterExpiresAt time.Time
 	// How many rows at most.
 	BatchSize int32
 }
 
-// DeleteExpiredInitialAccessTokens deletes up to batch_size initial access tokens that expired or were revoked more than retention ago, and
-// returns how many.
-func (q *Queries) DeleteExpiredInitialAccessTokens(ctx context.Context, arg DeleteExpiredInitialAccessTokensParams) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteExpiredInitialAccessTokens, arg.Retention, arg.BatchSize)
+type DeleteExpiredInitialAccessTokensRow struct {
+	Deleted       int64
+	LastExpiresAt *time.Time
+}
+
+// DeleteExpiredInitialAccessTokens deletes initial access tokens that expired or were revoked more than retention ago: of those that did at
+// after_expires_at or later, the batch_size first. Begin with the zero time, and go on with last_expires_at until fewer are deleted. It skips
+// rows that are locked.
+func (q *Queries) DeleteExpiredInitialAccessTokens(ctx context.Context, arg DeleteExpiredInitialAccessTokensParams) (DeleteExpiredInitialAccessTokensRow, error) {
+	row := q.db.QueryRow(ctx, deleteExpiredInitialAccessTokens, arg.AfterExpiresAt, arg.Retention, arg.BatchSize)
+	var i DeleteExpiredInitialAccessTokensRow
+	err := row.Scan(&i.Deleted, &i.LastExpiresAt)
 	if err != nil {
-		return 0, fmt.Errorf("query DeleteExpiredInitialAccessTokens: %w", err)
+		err = fmt.Errorf("query DeleteExpiredInitialAccessTokens: %w", err)
 	}
-	return result.RowsAffected(), nil
+	return i, err
 }
 
 const getInitialAccessToken = `-- name: GetInitialAccessToken :one

@@ -280,35 +280,55 @@ func (q *Queries) CreateDeviceAuthorization(ctx context.Context, arg CreateDevic
 	return i, err
 }
 
-const deleteExpiredPolledRequests = `-- name: DeleteExpiredPolledRequests :execrows
+const deleteExpiredPolledRequests = `-- name: DeleteExpiredPolledRequests :one
 WITH due AS MATERIALIZED (
-    SELECT p.id
+    SELECT p.id, p.expires_at
     FROM oauth_polled_request AS p
-    WHERE p.expires_at <= now() - $1::interval AND p.expires_at <= now()
+    WHERE p.expires_at >= $1::timestamptz AND p.expires_at <= now() - $2::interval AND p.expires_at <= now()
     ORDER BY p.expires_at
-    LIMIT $2::integer
+    LIMIT $3::integer
     FOR UPDATE SKIP LOCKED
+), deleted AS (
+    DELETE FROM oauth_polled_request AS p
+    WHERE p.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    RETURNING p.id
+), last AS (
+    SELECT d.expires_at
+    FROM due AS d
+    ORDER BY d.expires_at DESC
+    LIMIT 1
 )
-DELETE FROM oauth_polled_request AS p
-WHERE p.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.expires_at AS last_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true
 `
 
 type DeleteExpiredPolledRequestsParams struct {
 	// For how long what is over is kept.
 	Retention time.Duration
+	// Where the batch begins: last_expires_at of the call before, or the zero time.
+	AfterExpiresAt time.Time
 	// How many rows at most.
 	BatchSize int32
 }
 
-// DeleteExpiredPolledRequests deletes up to batch_size codes of devices and of CIBA that expired more than retention ago, and returns how many.
-// They are kept that long so that a client that still polls is told that its code has expired. What was granted stays. It skips rows that
-// are locked.
-func (q *Queries) DeleteExpiredPolledRequests(ctx context.Context, arg DeleteExpiredPolledRequestsParams) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteExpiredPolledRequests, arg.Retention, arg.BatchSize)
+type DeleteExpiredPolledRequestsRow struct {
+	Deleted       int64
+	LastExpiresAt *time.Time
+}
+
+// DeleteExpiredPolledRequests deletes codes of devices and of CIBA that expired more than retention ago: of those that did at
+// after_expires_at or later, the batch_size first. They are kept that long so that a client that still polls is told that its code has
+// expired. What was granted stays. Begin with the zero time, and go on with last_expires_at until fewer are deleted. It skips rows that are
+// locked.
+func (q *Queries) DeleteExpiredPolledRequests(ctx context.Context, arg DeleteExpiredPolledRequestsParams) (DeleteExpiredPolledRequestsRow, error) {
+	row := q.db.QueryRow(ctx, deleteExpiredPolledRequests, arg.AfterExpiresAt, arg.Retention, arg.BatchSize)
+	var i DeleteExpiredPolledRequestsRow
+	err := row.Scan(&i.Deleted, &i.LastExpiresAt)
 	if err != nil {
-		return 0, fmt.Errorf("query DeleteExpiredPolledRequests: %w", err)
+		err = fmt.Errorf("query DeleteExpiredPolledRequests: %w", err)
 	}
-	return result.RowsAffected(), nil
+	return i, err
 }
 
 const findAuthorizationByUserCode = `-- name: FindAuthorizationByUserCode :one

@@ -268,7 +268,7 @@ WITH locked AS MATERIALIZED (
     CROSS JOIN unnest(q.tokens) AS t (token)
 )
 SELECT noted(
-        (CASE WHEN q.outcome = 'issued' AND NOT EXISTS (SELECT FROM new_family) THEN 'retried' ELSE coalesce(q.outcome, 'unknown') END)::outcome,
+        (CASE WHEN q.outcome = 'issued' AND NOT EXISTS (SELECT FROM new_family) THEN settled('retried') ELSE coalesce(q.outcome, 'unknown') END)::outcome,
         'ImportRefreshToken', of_user => $1::user_id, of_client => $2::client_id, of_family => $3::authorization_id
     )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)

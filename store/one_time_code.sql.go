@@ -67,26 +67,51 @@ func (q *Queries) CreateOneTimeCode(ctx context.Context, arg CreateOneTimeCodePa
 	return i, err
 }
 
-const deleteExpiredOneTimeCodes = `-- name: DeleteExpiredOneTimeCodes :execrows
+const deleteExpiredOneTimeCodes = `-- name: DeleteExpiredOneTimeCodes :one
 WITH due AS MATERIALIZED (
-    SELECT c.id
+    SELECT c.id, c.expires_at
     FROM one_time_code AS c
-    WHERE c.expires_at <= now()
+    WHERE c.expires_at >= $1::timestamptz AND c.expires_at <= now()
     ORDER BY c.expires_at
-    LIMIT $1::integer
+    LIMIT $2::integer
     FOR UPDATE SKIP LOCKED
+), deleted AS (
+    DELETE FROM one_time_code AS c
+    WHERE c.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    RETURNING c.id
+), last AS (
+    SELECT d.expires_at
+    FROM due AS d
+    ORDER BY d.expires_at DESC
+    LIMIT 1
 )
-DELETE FROM one_time_code AS c
-WHERE c.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.expires_at AS last_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true
 `
 
-// DeleteExpiredOneTimeCodes deletes up to batch_size codes that have expired, and returns how many.
-func (q *Queries) DeleteExpiredOneTimeCodes(ctx context.Context, batchSize int32) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteExpiredOneTimeCodes, batchSize)
+type DeleteExpiredOneTimeCodesParams struct {
+	// Where the batch begins: last_expires_at of the call before, or the zero time.
+	AfterExpiresAt time.Time
+	// How many rows at most.
+	BatchSize int32
+}
+
+type DeleteExpiredOneTimeCodesRow struct {
+	Deleted       int64
+	LastExpiresAt *time.Time
+}
+
+// DeleteExpiredOneTimeCodes deletes codes that have expired: of those that did at after_expires_at or later, the batch_size first. Begin with
+// the zero time, and go on with last_expires_at until fewer are deleted. It skips rows that are locked.
+func (q *Queries) DeleteExpiredOneTimeCodes(ctx context.Context, arg DeleteExpiredOneTimeCodesParams) (DeleteExpiredOneTimeCodesRow, error) {
+	row := q.db.QueryRow(ctx, deleteExpiredOneTimeCodes, arg.AfterExpiresAt, arg.BatchSize)
+	var i DeleteExpiredOneTimeCodesRow
+	err := row.Scan(&i.Deleted, &i.LastExpiresAt)
 	if err != nil {
-		return 0, fmt.Errorf("query DeleteExpiredOneTimeCodes: %w", err)
+		err = fmt.Errorf("query DeleteExpiredOneTimeCodes: %w", err)
 	}
-	return result.RowsAffected(), nil
+	return i, err
 }
 
 const redeemOneTimeCode = `-- name: RedeemOneTimeCode :one

@@ -227,35 +227,45 @@ type Querier interface {
 	// DeleteDeadConsents deletes consents that no longer count. It looks at page_size consents in the order of their ids, those after after_id;
 	// begin with the empty id and go on with last_id, which is NULL when no consent is left. It skips rows that are locked.
 	DeleteDeadConsents(ctx context.Context, arg DeleteDeadConsentsParams) (DeleteDeadConsentsRow, error)
-	// DeleteEndedAuthorizations deletes what is left of the batch_size families that ended first, and more than retention ago. One call deletes
-	// up to batch_size access tokens, up to batch_size refresh tokens that no access token refers to, and the families that have no token and
-	// whose client doesn't poll, so nothing cascades. Repeat it until all three counts are 0. It skips rows that are locked.
+	// DeleteEndedAuthorizations deletes what is left of families that ended more than retention ago. It looks at the batch_size first of those
+	// that did at after_revoked_at or later. One call deletes up to batch_size access tokens, up to batch_size refresh tokens that no access token
+	// refers to, and the families that have no token and whose client doesn't poll, so nothing cascades. Begin with the zero time, and go on with
+	// last_revoked_at, which is that of the first family that stays, until all three counts are 0. It skips rows that are locked.
 	DeleteEndedAuthorizations(ctx context.Context, arg DeleteEndedAuthorizationsParams) (DeleteEndedAuthorizationsRow, error)
 	// DeleteExpiredAccessTokens deletes access tokens that have expired: of those that did at after_expires_at or later, the batch_size first. Begin
 	// with the zero time, and go on with last_expires_at until fewer are deleted, so that no batch reads again what is left of those before it:
 	// PostgreSQL keeps a deleted row for as long as an older transaction runs. It skips rows that are locked.
 	DeleteExpiredAccessTokens(ctx context.Context, arg DeleteExpiredAccessTokensParams) (DeleteExpiredAccessTokensRow, error)
-	// DeleteExpiredAttemptCounts deletes up to batch_size counts whose window has ended, and returns how many.
-	DeleteExpiredAttemptCounts(ctx context.Context, batchSize int32) (int64, error)
-	// DeleteExpiredAuthorizations deletes up to batch_size requests and codes that lapsed more than retention ago and have no token, and returns
-	// how many. They are kept that long because a replay is recognised by them. One whose client may still poll is left until
-	// DeleteExpiredPolledRequests has deleted its code. It skips rows that are locked.
-	DeleteExpiredAuthorizations(ctx context.Context, arg DeleteExpiredAuthorizationsParams) (int64, error)
-	// DeleteExpiredClientAssertions deletes up to batch_size assertions that have expired, and returns how many.
-	DeleteExpiredClientAssertions(ctx context.Context, batchSize int32) (int64, error)
-	// DeleteExpiredClientSecrets deletes up to batch_size secrets that no longer count, and returns how many.
-	DeleteExpiredClientSecrets(ctx context.Context, batchSize int32) (int64, error)
-	// DeleteExpiredDeviceCodes deletes up to batch_size requests of a better-auth server's devices that have expired, and returns how many.
-	DeleteExpiredDeviceCodes(ctx context.Context, batchSize int32) (int64, error)
-	// DeleteExpiredInitialAccessTokens deletes up to batch_size initial access tokens that expired or were revoked more than retention ago, and
-	// returns how many.
-	DeleteExpiredInitialAccessTokens(ctx context.Context, arg DeleteExpiredInitialAccessTokensParams) (int64, error)
-	// DeleteExpiredOneTimeCodes deletes up to batch_size codes that have expired, and returns how many.
-	DeleteExpiredOneTimeCodes(ctx context.Context, batchSize int32) (int64, error)
-	// DeleteExpiredPolledRequests deletes up to batch_size codes of devices and of CIBA that expired more than retention ago, and returns how many.
-	// They are kept that long so that a client that still polls is told that its code has expired. What was granted stays. It skips rows that
-	// are locked.
-	DeleteExpiredPolledRequests(ctx context.Context, arg DeleteExpiredPolledRequestsParams) (int64, error)
+	// DeleteExpiredAttemptCounts deletes counts whose window has ended: of those that did at after_resets_at or later, the batch_size first. Begin
+	// with the zero time, and go on with last_resets_at until fewer are deleted. It skips rows that are locked.
+	DeleteExpiredAttemptCounts(ctx context.Context, arg DeleteExpiredAttemptCountsParams) (DeleteExpiredAttemptCountsRow, error)
+	// DeleteExpiredAuthorizations deletes requests and codes that lapsed more than retention ago and have no token: of those that did at
+	// after_expires_at or later, the batch_size first. They are kept that long because a replay is recognised by them. One whose client may still
+	// poll is left until DeleteExpiredPolledRequests has deleted its code. Begin with the zero time, and go on with last_expires_at until fewer
+	// are deleted. It skips rows that are locked.
+	DeleteExpiredAuthorizations(ctx context.Context, arg DeleteExpiredAuthorizationsParams) (DeleteExpiredAuthorizationsRow, error)
+	// DeleteExpiredClientAssertions deletes assertions that have expired: of those that did at after_expires_at or later, the batch_size first.
+	// Begin with the zero time, and go on with last_expires_at until fewer are deleted. It skips rows that are locked.
+	DeleteExpiredClientAssertions(ctx context.Context, arg DeleteExpiredClientAssertionsParams) (DeleteExpiredClientAssertionsRow, error)
+	// DeleteExpiredClientSecrets deletes secrets that no longer count: of those that expired at after_expires_at or later, the batch_size first.
+	// Begin with the zero time, and go on with last_expires_at until fewer are deleted. It skips rows that are locked.
+	DeleteExpiredClientSecrets(ctx context.Context, arg DeleteExpiredClientSecretsParams) (DeleteExpiredClientSecretsRow, error)
+	// DeleteExpiredDeviceCodes deletes requests of a better-auth server's devices that have expired: of those that did at after_expires_at or
+	// later, the batch_size first. Begin with the zero time, and go on with last_expires_at until fewer are deleted. It skips rows that are
+	// locked.
+	DeleteExpiredDeviceCodes(ctx context.Context, arg DeleteExpiredDeviceCodesParams) (DeleteExpiredDeviceCodesRow, error)
+	// DeleteExpiredInitialAccessTokens deletes initial access tokens that expired or were revoked more than retention ago: of those that did at
+	// after_expires_at or later, the batch_size first. Begin with the zero time, and go on with last_expires_at until fewer are deleted. It skips
+	// rows that are locked.
+	DeleteExpiredInitialAccessTokens(ctx context.Context, arg DeleteExpiredInitialAccessTokensParams) (DeleteExpiredInitialAccessTokensRow, error)
+	// DeleteExpiredOneTimeCodes deletes codes that have expired: of those that did at after_expires_at or later, the batch_size first. Begin with
+	// the zero time, and go on with last_expires_at until fewer are deleted. It skips rows that are locked.
+	DeleteExpiredOneTimeCodes(ctx context.Context, arg DeleteExpiredOneTimeCodesParams) (DeleteExpiredOneTimeCodesRow, error)
+	// DeleteExpiredPolledRequests deletes codes of devices and of CIBA that expired more than retention ago: of those that did at
+	// after_expires_at or later, the batch_size first. They are kept that long so that a client that still polls is told that its code has
+	// expired. What was granted stays. Begin with the zero time, and go on with last_expires_at until fewer are deleted. It skips rows that are
+	// locked.
+	DeleteExpiredPolledRequests(ctx context.Context, arg DeleteExpiredPolledRequestsParams) (DeleteExpiredPolledRequestsRow, error)
 	// DeleteExpiredProofs deletes proofs that are too old to be accepted: of those that expired at after_expires_at or later, the batch_size first.
 	// Begin with the zero time, and go on with last_expires_at until fewer are deleted. It skips rows that are locked.
 	DeleteExpiredProofs(ctx context.Context, arg DeleteExpiredProofsParams) (DeleteExpiredProofsRow, error)
@@ -264,17 +274,20 @@ type Querier interface {
 	// last_expires_at until fewer are deleted. A token that an access token refers to is left until that one is deleted, so call
 	// DeleteExpiredAccessTokens first. It skips rows that are locked.
 	DeleteExpiredRefreshTokens(ctx context.Context, arg DeleteExpiredRefreshTokensParams) (DeleteExpiredRefreshTokensRow, error)
-	// DeleteExpiredSecurityEvents deletes up to batch_size events that were written more than retention ago, and returns how many. It skips rows
-	// that are locked.
-	DeleteExpiredSecurityEvents(ctx context.Context, arg DeleteExpiredSecurityEventsParams) (int64, error)
-	// DeleteExpiredSessions deletes sessions that are over. It looks at the batch_size sessions that expired first. One call detaches up to
-	// batch_size rows of each table that refers to them, whose grants may go on without a session, and deletes the sessions to which nothing
-	// refers any more. Repeat it until both counts are 0. It skips rows that are locked.
-	DeleteExpiredSessions(ctx context.Context, batchSize int32) (DeleteExpiredSessionsRow, error)
-	// DeleteExpiredSigningKeys deletes up to batch_size keys that are no longer published, and returns how many.
-	DeleteExpiredSigningKeys(ctx context.Context, batchSize int32) (int64, error)
-	// DeleteExpiredVerifications deletes up to batch_size values that have expired, and returns how many.
-	DeleteExpiredVerifications(ctx context.Context, batchSize int32) (int64, error)
+	// DeleteExpiredSecurityEvents deletes events that were written more than retention ago: of those after after_id, the batch_size first. Begin
+	// with 0, and go on with last_id until fewer are deleted. It skips rows that are locked.
+	DeleteExpiredSecurityEvents(ctx context.Context, arg DeleteExpiredSecurityEventsParams) (DeleteExpiredSecurityEventsRow, error)
+	// DeleteExpiredSessions deletes sessions that are over. It looks at the batch_size first of those that expired at after_expires_at or later.
+	// One call detaches up to batch_size rows of each table that refers to them, whose grants may go on without a session, and deletes the
+	// sessions to which nothing refers any more. Begin with the zero time, and go on with last_expires_at, which is that of the first session that
+	// stays, until both counts are 0. It skips rows that are locked.
+	DeleteExpiredSessions(ctx context.Context, arg DeleteExpiredSessionsParams) (DeleteExpiredSessionsRow, error)
+	// DeleteExpiredSigningKeys deletes keys that are no longer published: of those that expired at after_expires_at or later, the batch_size
+	// first. Begin with the zero time, and go on with last_expires_at until fewer are deleted. It skips rows that are locked.
+	DeleteExpiredSigningKeys(ctx context.Context, arg DeleteExpiredSigningKeysParams) (DeleteExpiredSigningKeysRow, error)
+	// DeleteExpiredVerifications deletes values that have expired: of those that did at after_expires_at or later, the batch_size first. Begin
+	// with the zero time, and go on with last_expires_at until fewer are deleted. It skips rows that are locked.
+	DeleteExpiredVerifications(ctx context.Context, arg DeleteExpiredVerificationsParams) (DeleteExpiredVerificationsRow, error)
 	// DeletePasskey deletes a passkey of a user.
 	//   - deleted: the passkey is gone
 	//   - unknown: the user has no such passkey
@@ -409,11 +422,10 @@ type Querier interface {
 	// user. table_name is the table, and data its columns by their names. Begin with an empty after_table_name and after_id; for the next page
 	// pass table_name and id of the last row. Pages are of one moment only in one REPEATABLE READ transaction. Zero rows on the first page:
 	// nothing is kept of such a user.
-	// An auditor may make this call, since it returns no credential. It leaves out what follows.
-	//   - digests, hashes, ciphertexts, and what only its holder should know, such as state, nonce and session_client.lease
-	//   - documents of free form, where an application may keep a credential: data, metadata, request and software_statement
-	//   - one_time_code, attempt_count and verification, which know nobody but by a digest or a code, and expire by themselves
-	//   - oauth_client_assertion: a digest, and the id of a grant that is returned
+	// An auditor may make this call, since it returns no credential. It leaves out digests, hashes, ciphertexts, and what only its holder should
+	// know, such as state, nonce and session_client.lease; documents of free form, where an application may keep a credential (data, metadata,
+	// request and software_statement); the rows of one_time_code, attempt_count and verification, which know nobody but by a digest or a code,
+	// and expire by themselves; and those of oauth_client_assertion, which are a digest, and the id of a grant that is returned.
 	ExportUser(ctx context.Context, arg ExportUserParams) ([]ExportUserRow, error)
 	// ExtendSession extends a live session: it lasts for another lifetime from now, but not longer than max_lifetime from its beginning (NULL:
 	// no such bound), and never less long than before. To spare writes, it changes nothing if it would add less than min_gain.

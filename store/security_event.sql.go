@@ -10,33 +10,57 @@ import (
 	"time"
 )
 
-const deleteExpiredSecurityEvents = `-- name: DeleteExpiredSecurityEvents :execrows
+const deleteExpiredSecurityEvents = `-- name: DeleteExpiredSecurityEvents :one
 WITH oldest AS MATERIALIZED (
     SELECT e.id, e.created_at
     FROM security_event AS e
+    WHERE e.id > $1::bigint
     ORDER BY e.id
     LIMIT $2::integer
     FOR UPDATE SKIP LOCKED
+), due AS MATERIALIZED (
+    SELECT o.id
+    FROM oldest AS o
+    WHERE o.created_at <= now() - $3::interval AND o.created_at <= now()
+), deleted AS (
+    DELETE FROM security_event AS e
+    WHERE e.id = ANY (ARRAY(SELECT d.id FROM due AS d))
+    RETURNING e.id
+), last AS (
+    SELECT d.id
+    FROM due AS d
+    ORDER BY d.id DESC
+    LIMIT 1
 )
-DELETE FROM security_event AS e
-WHERE e.id = ANY (ARRAY(SELECT o.id FROM oldest AS o WHERE o.created_at <= now() - $1::interval AND o.created_at <= now()))
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.id AS last_id
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true
 `
 
 type DeleteExpiredSecurityEventsParams struct {
 	// For how long what is over is kept.
 	Retention time.Duration
+	// Where the page begins: the id of the last row of the page before, or 0.
+	AfterID int64
 	// How many rows at most.
 	BatchSize int32
 }
 
-// DeleteExpiredSecurityEvents deletes up to batch_size events that were written more than retention ago, and returns how many. It skips rows
-// that are locked.
-func (q *Queries) DeleteExpiredSecurityEvents(ctx context.Context, arg DeleteExpiredSecurityEventsParams) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteExpiredSecurityEvents, arg.Retention, arg.BatchSize)
+type DeleteExpiredSecurityEventsRow struct {
+	Deleted int64
+	LastID  *int64
+}
+
+// DeleteExpiredSecurityEvents deletes events that were written more than retention ago: of those after after_id, the batch_size first. Begin
+// with 0, and go on with last_id until fewer are deleted. It skips rows that are locked.
+func (q *Queries) DeleteExpiredSecurityEvents(ctx context.Context, arg DeleteExpiredSecurityEventsParams) (DeleteExpiredSecurityEventsRow, error) {
+	row := q.db.QueryRow(ctx, deleteExpiredSecurityEvents, arg.AfterID, arg.BatchSize, arg.Retention)
+	var i DeleteExpiredSecurityEventsRow
+	err := row.Scan(&i.Deleted, &i.LastID)
 	if err != nil {
-		return 0, fmt.Errorf("query DeleteExpiredSecurityEvents: %w", err)
+		err = fmt.Errorf("query DeleteExpiredSecurityEvents: %w", err)
 	}
-	return result.RowsAffected(), nil
+	return i, err
 }
 
 const listClientSecurityEvents = `-- name: ListClientSecurityEvents :many

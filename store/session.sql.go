@@ -106,28 +106,28 @@ func (q *Queries) CreateSession(ctx context.Context, arg CreateSessionParams) (C
 
 const deleteExpiredSessions = `-- name: DeleteExpiredSessions :one
 WITH due AS MATERIALIZED (
-    SELECT s.id
+    SELECT s.id, s.expires_at
     FROM session AS s
-    WHERE s.expires_at <= now()
+    WHERE s.expires_at >= $1::timestamptz AND s.expires_at <= now()
     ORDER BY s.expires_at
-    LIMIT $1::integer
+    LIMIT $2::integer
 ), access_tokens AS MATERIALIZED (
     SELECT t.id
     FROM due AS d
     JOIN oauth_access_token AS t ON t.session_id = d.id
-    LIMIT $1::integer
+    LIMIT $2::integer
     FOR NO KEY UPDATE OF t SKIP LOCKED
 ), refresh_tokens AS MATERIALIZED (
     SELECT r.id
     FROM due AS d
     JOIN oauth_refresh_token AS r ON r.session_id = d.id
-    LIMIT $1::integer
+    LIMIT $2::integer
     FOR NO KEY UPDATE OF r SKIP LOCKED
 ), families AS MATERIALIZED (
     SELECT a.id
     FROM due AS d
     JOIN oauth_authorization AS a ON a.session_id = d.id
-    LIMIT $1::integer
+    LIMIT $2::integer
     FOR NO KEY UPDATE OF a SKIP LOCKED
 ), detached_access_tokens AS (
     UPDATE oauth_access_token AS t
@@ -161,23 +161,41 @@ WITH due AS MATERIALIZED (
     USING idle AS i
     WHERE s.id = i.id
     RETURNING s.id
+), last AS ( -- the first that stays, or else the last that goes
+    SELECT d.expires_at
+    FROM due AS d
+    LEFT JOIN idle AS i ON i.id = d.id
+    ORDER BY CASE WHEN i.id IS NULL THEN d.expires_at END, d.expires_at DESC
+    LIMIT 1
 )
 SELECT (SELECT count(*) FROM deleted)::bigint AS deleted,
-    ((SELECT count(*) FROM detached_access_tokens) + (SELECT count(*) FROM detached_refresh_tokens) + (SELECT count(*) FROM detached_families))::bigint AS detached
+    ((SELECT count(*) FROM detached_access_tokens) + (SELECT count(*) FROM detached_refresh_tokens) + (SELECT count(*) FROM detached_families))::bigint AS detached,
+    l.expires_at AS last_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true
 `
 
-type DeleteExpiredSessionsRow struct {
-	Deleted  int64
-	Detached int64
+type DeleteExpiredSessionsParams struct {
+	// Where the batch begins: last_expires_at of the call before, or the zero time.
+	AfterExpiresAt time.Time
+	// How many rows at most.
+	BatchSize int32
 }
 
-// DeleteExpiredSessions deletes sessions that are over. It looks at the batch_size sessions that expired first. One call detaches up to
-// batch_size rows of each table that refers to them, whose grants may go on without a session, and deletes the sessions to which nothing
-// refers any more. Repeat it until both counts are 0. It skips rows that are locked.
-func (q *Queries) DeleteExpiredSessions(ctx context.Context, batchSize int32) (DeleteExpiredSessionsRow, error) {
-	row := q.db.QueryRow(ctx, deleteExpiredSessions, batchSize)
+type DeleteExpiredSessionsRow struct {
+	Deleted       int64
+	Detached      int64
+	LastExpiresAt *time.Time
+}
+
+// DeleteExpiredSessions deletes sessions that are over. It looks at the batch_size first of those that expired at after_expires_at or later.
+// One call detaches up to batch_size rows of each table that refers to them, whose grants may go on without a session, and deletes the
+// sessions to which nothing refers any more. Begin with the zero time, and go on with last_expires_at, which is that of the first session that
+// stays, until both counts are 0. It skips rows that are locked.
+func (q *Queries) DeleteExpiredSessions(ctx context.Context, arg DeleteExpiredSessionsParams) (DeleteExpiredSessionsRow, error) {
+	row := q.db.QueryRow(ctx, deleteExpiredSessions, arg.AfterExpiresAt, arg.BatchSize)
 	var i DeleteExpiredSessionsRow
-	err := row.Scan(&i.Deleted, &i.Detached)
+	err := row.Scan(&i.Deleted, &i.Detached, &i.LastExpiresAt)
 	if err != nil {
 		err = fmt.Errorf("query DeleteExpiredSessions: %w", err)
 	}

@@ -506,11 +506,10 @@ type ExportUserRow struct {
 // user. table_name is the table, and data its columns by their names. Begin with an empty after_table_name and after_id; for the next page
 // pass table_name and id of the last row. Pages are of one moment only in one REPEATABLE READ transaction. Zero rows on the first page:
 // nothing is kept of such a user.
-// An auditor may make this call, since it returns no credential. It leaves out what follows.
-//   - digests, hashes, ciphertexts, and what only its holder should know, such as state, nonce and session_client.lease
-//   - documents of free form, where an application may keep a credential: data, metadata, request and software_statement
-//   - one_time_code, attempt_count and verification, which know nobody but by a digest or a code, and expire by themselves
-//   - oauth_client_assertion: a digest, and the id of a grant that is returned
+// An auditor may make this call, since it returns no credential. It leaves out digests, hashes, ciphertexts, and what only its holder should
+// know, such as state, nonce and session_client.lease; documents of free form, where an application may keep a credential (data, metadata,
+// request and software_statement); the rows of one_time_code, attempt_count and verification, which know nobody but by a digest or a code,
+// and expire by themselves; and those of oauth_client_assertion, which are a digest, and the id of a grant that is returned.
 func (q *Queries) ExportUser(ctx context.Context, arg ExportUserParams) ([]ExportUserRow, error) {
 	rows, err := q.db.Query(ctx, exportUser,
 		arg.PageSize,

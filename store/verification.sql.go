@@ -6,26 +6,52 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
-const deleteExpiredVerifications = `-- name: DeleteExpiredVerifications :execrows
+const deleteExpiredVerifications = `-- name: DeleteExpiredVerifications :one
 WITH due AS MATERIALIZED (
-    SELECT v.id
+    SELECT v.id, v.expires_at
     FROM verification AS v
-    WHERE v.expires_at <= now()
+    WHERE v.expires_at >= $1::timestamptz AND v.expires_at <= now()
     ORDER BY v.expires_at
-    LIMIT $1::integer
+    LIMIT $2::integer
     FOR UPDATE SKIP LOCKED
+), deleted AS (
+    DELETE FROM verification AS v
+    WHERE v.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    RETURNING v.id
+), last AS (
+    SELECT d.expires_at
+    FROM due AS d
+    ORDER BY d.expires_at DESC
+    LIMIT 1
 )
-DELETE FROM verification AS v
-WHERE v.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.expires_at AS last_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true
 `
 
-// DeleteExpiredVerifications deletes up to batch_size values that have expired, and returns how many.
-func (q *Queries) DeleteExpiredVerifications(ctx context.Context, batchSize int32) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteExpiredVerifications, batchSize)
+type DeleteExpiredVerificationsParams struct {
+	// Where the batch begins: last_expires_at of the call before, or the zero time.
+	AfterExpiresAt time.Time
+	// How many rows at most.
+	BatchSize int32
+}
+
+type DeleteExpiredVerificationsRow struct {
+	Deleted       int64
+	LastExpiresAt *time.Time
+}
+
+// DeleteExpiredVerifications deletes values that have expired: of those that did at after_expires_at or later, the batch_size first. Begin
+// with the zero time, and go on with last_expires_at until fewer are deleted. It skips rows that are locked.
+func (q *Queries) DeleteExpiredVerifications(ctx context.Context, arg DeleteExpiredVerificationsParams) (DeleteExpiredVerificationsRow, error) {
+	row := q.db.QueryRow(ctx, deleteExpiredVerifications, arg.AfterExpiresAt, arg.BatchSize)
+	var i DeleteExpiredVerificationsRow
+	err := row.Scan(&i.Deleted, &i.LastExpiresAt)
 	if err != nil {
-		return 0, fmt.Errorf("query DeleteExpiredVerifications: %w", err)
+		err = fmt.Errorf("query DeleteExpiredVerifications: %w", err)
 	}
-	return result.RowsAffected(), nil
+	return i, err
 }

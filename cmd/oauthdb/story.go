@@ -576,10 +576,12 @@ func (w *walk) collection() chapter {
 				return collected(row.Deleted, err)
 			}),
 			call("collected", "the machine's assertion", func(ctx context.Context) (string, error) {
-				return collected(w.calls.DeleteExpiredClientAssertions(ctx, batch))
+				row, err := w.calls.DeleteExpiredClientAssertions(ctx, store.DeleteExpiredClientAssertionsParams{BatchSize: batch})
+				return collected(row.Deleted, err)
 			}),
 			call("collected", "Framed's secret that was good for an hour more", func(ctx context.Context) (string, error) {
-				return collected(w.calls.DeleteExpiredClientSecrets(ctx, batch))
+				row, err := w.calls.DeleteExpiredClientSecrets(ctx, store.DeleteExpiredClientSecretsParams{BatchSize: batch})
+				return collected(row.Deleted, err)
 			}),
 			aside("done", "another 40 days pass", w.pass(40*24*time.Hour)),
 			call("collected", "the families that were marked", w.deleteEnded(month)),
@@ -639,7 +641,7 @@ func (w *walk) deleteEnded(retention time.Duration) func(context.Context) (strin
 }
 
 func (w *walk) deleteSessions(ctx context.Context) (string, error) {
-	row, err := w.calls.DeleteExpiredSessions(ctx, 1000)
+	row, err := w.calls.DeleteExpiredSessions(ctx, store.DeleteExpiredSessionsParams{BatchSize: 1000})
 	return collected(row.Deleted+row.Detached, err)
 }
 

@@ -275,6 +275,7 @@ var special = map[string]map[string]string{
 	"UseTOTP":                            {"Steps": "'{1000000}"},
 	"ReplaceRecoveryCodes":               {"Digests": "'{" + fresh("one") + "," + fresh("two") + "}"},
 	"UseRecoveryCode":                    {"Digest": "recovery_digest"},
+	"DeleteExpiredSecurityEvents":        {"AfterID": "'0"},
 	"ListSecurityEvents":                 {"AfterID": "'0"},
 	"ListUserSecurityEvents":             {"AfterID": "'0"},
 	"ListClientSecurityEvents":           {"AfterID": "'0"},
@@ -349,7 +350,7 @@ func ordinary(name, typ string, focus map[string]string) string {
 	switch name {
 	case "AfterID":
 		return ""
-	case "AfterCreatedAt", "AfterDeletedAt", "AfterExpiresAt", "AfterFreshUntil":
+	case "AfterCreatedAt", "AfterDeletedAt", "AfterExpiresAt", "AfterFreshUntil", "AfterResetsAt", "AfterRevokedAt":
 		return "-infinity"
 	case "Email":
 		return focus["email"]

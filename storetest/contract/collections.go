@@ -59,7 +59,8 @@ const (
 
 var collections = []collection{
 	{"DeleteExpiredPolledRequests", rows, func(w *world) (int64, error) {
-		return w.q.DeleteExpiredPolledRequests(w.Context(), store.DeleteExpiredPolledRequestsParams{BatchSize: batch})
+		row, err := w.q.DeleteExpiredPolledRequests(w.Context(), store.DeleteExpiredPolledRequestsParams{BatchSize: batch})
+		return row.Deleted, err
 	}},
 	{"DeleteExpiredAccessTokens", 4 * rows, func(w *world) (int64, error) {
 		row, err := w.q.DeleteExpiredAccessTokens(w.Context(), store.DeleteExpiredAccessTokensParams{BatchSize: batch})
@@ -78,7 +79,8 @@ var collections = []collection{
 		return row.Deleted, err
 	}},
 	{"DeleteExpiredAuthorizations", 2 * rows, func(w *world) (int64, error) {
-		return w.q.DeleteExpiredAuthorizations(w.Context(), store.DeleteExpiredAuthorizationsParams{BatchSize: batch})
+		row, err := w.q.DeleteExpiredAuthorizations(w.Context(), store.DeleteExpiredAuthorizationsParams{BatchSize: batch})
+		return row.Deleted, err
 	}},
 	{"MarkDeadAuthorizations", 2 * rows, func(w *world) (int64, error) {
 		row, err := w.q.MarkDeadAuthorizations(w.Context(), store.MarkDeadAuthorizationsParams{PageSize: page})
@@ -93,25 +95,41 @@ var collections = []collection{
 		return row.Due + row.Deleted, err
 	}},
 	{"DeleteExpiredSessions", rows + 1, func(w *world) (int64, error) {
-		row, err := w.q.DeleteExpiredSessions(w.Context(), batch)
+		row, err := w.q.DeleteExpiredSessions(w.Context(), store.DeleteExpiredSessionsParams{BatchSize: batch})
 		return row.Deleted, err
 	}},
 	{"DeleteDeadConsents", rows, func(w *world) (int64, error) {
 		row, err := w.q.DeleteDeadConsents(w.Context(), store.DeleteDeadConsentsParams{PageSize: page})
 		return row.Deleted, err
 	}},
-	{"DeleteExpiredAttemptCounts", rows, func(w *world) (int64, error) { return w.q.DeleteExpiredAttemptCounts(w.Context(), batch) }},
-	{"DeleteExpiredOneTimeCodes", rows, func(w *world) (int64, error) { return w.q.DeleteExpiredOneTimeCodes(w.Context(), batch) }},
+	{"DeleteExpiredAttemptCounts", rows, func(w *world) (int64, error) {
+		row, err := w.q.DeleteExpiredAttemptCounts(w.Context(), store.DeleteExpiredAttemptCountsParams{BatchSize: batch})
+		return row.Deleted, err
+	}},
+	{"DeleteExpiredOneTimeCodes", rows, func(w *world) (int64, error) {
+		row, err := w.q.DeleteExpiredOneTimeCodes(w.Context(), store.DeleteExpiredOneTimeCodesParams{BatchSize: batch})
+		return row.Deleted, err
+	}},
 	{"DeleteExpiredProofs", rows, func(w *world) (int64, error) {
 		row, err := w.q.DeleteExpiredProofs(w.Context(), store.DeleteExpiredProofsParams{BatchSize: batch})
 		return row.Deleted, err
 	}},
-	{"DeleteExpiredClientAssertions", rows, func(w *world) (int64, error) { return w.q.DeleteExpiredClientAssertions(w.Context(), batch) }},
-	{"DeleteExpiredClientSecrets", rows, func(w *world) (int64, error) { return w.q.DeleteExpiredClientSecrets(w.Context(), batch) }},
-	{"DeleteExpiredInitialAccessTokens", rows, func(w *world) (int64, error) {
-		return w.q.DeleteExpiredInitialAccessTokens(w.Context(), store.DeleteExpiredInitialAccessTokensParams{BatchSize: batch})
+	{"DeleteExpiredClientAssertions", rows, func(w *world) (int64, error) {
+		row, err := w.q.DeleteExpiredClientAssertions(w.Context(), store.DeleteExpiredClientAssertionsParams{BatchSize: batch})
+		return row.Deleted, err
 	}},
-	{"DeleteExpiredSigningKeys", rows, func(w *world) (int64, error) { return w.q.DeleteExpiredSigningKeys(w.Context(), batch) }},
+	{"DeleteExpiredClientSecrets", rows, func(w *world) (int64, error) {
+		row, err := w.q.DeleteExpiredClientSecrets(w.Context(), store.DeleteExpiredClientSecretsParams{BatchSize: batch})
+		return row.Deleted, err
+	}},
+	{"DeleteExpiredInitialAccessTokens", rows, func(w *world) (int64, error) {
+		row, err := w.q.DeleteExpiredInitialAccessTokens(w.Context(), store.DeleteExpiredInitialAccessTokensParams{BatchSize: batch})
+		return row.Deleted, err
+	}},
+	{"DeleteExpiredSigningKeys", rows, func(w *world) (int64, error) {
+		row, err := w.q.DeleteExpiredSigningKeys(w.Context(), store.DeleteExpiredSigningKeysParams{BatchSize: batch})
+		return row.Deleted, err
+	}},
 	{"MarkUnusedClients", rows, func(w *world) (int64, error) {
 		row, err := w.markUnusedClients()
 		return row.Deleted, err

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -542,7 +543,7 @@ func devices(w *world) {
 	expired := w.requestDevice(c, offline)
 	_, err := w.pool.Exec(w.ctx, `UPDATE device_code SET expires_at = now() - interval '1 s' WHERE device_code = $1`, expired.code)
 	w.ok(err)
-	if n, err := w.q.DeleteExpiredDeviceCodes(w.ctx, 10); err != nil || n != 1 {
+	if n, err := fixture.Deleted(w.q.DeleteExpiredDeviceCodes(w.ctx, store.DeleteExpiredDeviceCodesParams{BatchSize: 10})); err != nil || n != 1 {
 		w.Errorf("collected %d, %v", n, err)
 	}
 	wants(w.poll(c, expired), "invalid_grant")

@@ -239,6 +239,6 @@ func TestAttemptCountsAreCollectedInBatches(t *testing.T) {
 			ids[i], string(fixture.Digest(ids[i])), i+1)
 	}
 	w.countAttempt(store.OutcomeCounted, attemptParams("ada"))
-	w.collects("attempt_count ", w.Q.DeleteExpiredAttemptCounts,
+	w.collects("attempt_count ", fixture.Batches((*store.Queries).DeleteExpiredAttemptCounts),
 		`SELECT FROM attempt_count WHERE id = '`+ids[2]+`' FOR UPDATE`, [][]string{{ids[3], ids[4]}, {ids[0], ids[1]}, {ids[2]}})
 }

@@ -357,7 +357,7 @@ func TestAssertionIsRememberedForAsLongAsItIsAccepted(t *testing.T) {
 			continue
 		}
 		remember(c.want)
-		n, err := w.Q.DeleteExpiredClientAssertions(w.Ctx, 10)
+		n, err := fixture.Deleted(w.Q.DeleteExpiredClientAssertions(w.Ctx, store.DeleteExpiredClientAssertionsParams{BatchSize: 10}))
 		w.OK(err)
 		wantEqual(t, "collected", n, 0)
 		remember(store.OutcomeProofReplayed)

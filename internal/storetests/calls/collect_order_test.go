@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
 )
 
@@ -23,9 +24,9 @@ type orderedCollection struct {
 	page    func(q *store.Queries, ctx context.Context) (last string, err error)
 }
 
-func oneOf(call func(*store.Queries, context.Context, int32) (int64, error)) func(*store.Queries, context.Context) error {
+func oneOf[P, R any](call func(*store.Queries, context.Context, P) (R, error)) func(*store.Queries, context.Context) error {
 	return func(q *store.Queries, ctx context.Context) error {
-		_, err := call(q, ctx, 1)
+		_, err := fixture.Batches(call)(q, ctx, 1)
 		return err
 	}
 }
@@ -81,7 +82,7 @@ var orderedCollections = []orderedCollection{
 		collect: oneOf((*store.Queries).DeleteExpiredVerifications),
 	}, {
 		call: "DeleteExpiredProofs", left: "oauth_proof", insert: `INSERT INTO oauth_proof (id, expires_at) VALUES ($id, $age)`,
-		collect: oneOf(deleteProofs),
+		collect: oneOf((*store.Queries).DeleteExpiredProofs),
 	}, {
 		call: "DeleteExpiredClientAssertions", left: "oauth_client_assertion",
 		insert:  `INSERT INTO oauth_client_assertion (id, expires_at) VALUES ($id, $age)`,
@@ -92,22 +93,16 @@ var orderedCollections = []orderedCollection{
 		collect: oneOf((*store.Queries).DeleteExpiredClientSecrets),
 	}, {
 		call: "DeleteExpiredInitialAccessTokens", left: "oauth_initial_access_token",
-		insert: `INSERT INTO oauth_initial_access_token (id, token, max_uses, expires_at) VALUES ($id, $id, 1, $age)`,
-		collect: oneOf(func(q *store.Queries, ctx context.Context, batch int32) (int64, error) {
-			return q.DeleteExpiredInitialAccessTokens(ctx, store.DeleteExpiredInitialAccessTokensParams{BatchSize: batch})
-		}),
+		insert:  `INSERT INTO oauth_initial_access_token (id, token, max_uses, expires_at) VALUES ($id, $id, 1, $age)`,
+		collect: oneOf((*store.Queries).DeleteExpiredInitialAccessTokens),
 	}, {
 		call: "DeleteExpiredPolledRequests", left: "oauth_polled_request",
 		insert: strings.Replace(orderedFamily, "expires_at) VALUES ($id, $client, '{}', $age)", "kind, expires_at) VALUES ($id, $client, '{}', 'device', now() + interval '1 hour')", 1) +
 			`; INSERT INTO oauth_polled_request (id, code, expires_at, poll_interval) VALUES ($id, $id, $age, '5 seconds')`,
-		collect: oneOf(func(q *store.Queries, ctx context.Context, batch int32) (int64, error) {
-			return q.DeleteExpiredPolledRequests(ctx, store.DeleteExpiredPolledRequestsParams{BatchSize: batch})
-		}),
+		collect: oneOf((*store.Queries).DeleteExpiredPolledRequests),
 	}, {
 		call: "DeleteExpiredAuthorizations", left: "oauth_authorization", insert: orderedFamily,
-		collect: oneOf(func(q *store.Queries, ctx context.Context, batch int32) (int64, error) {
-			return q.DeleteExpiredAuthorizations(ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: batch})
-		}),
+		collect: oneOf((*store.Queries).DeleteExpiredAuthorizations),
 	}, {
 		call: "DeleteEndedAuthorizations", left: "oauth_authorization",
 		insert: orderedFamily + `; UPDATE oauth_authorization SET revoked_at = $age, revoked_reason = 'authorization_revoked', expires_at = NULL WHERE id = $id`,
@@ -117,28 +112,17 @@ var orderedCollections = []orderedCollection{
 		},
 	}, {
 		call: "DeleteExpiredAccessTokens", left: "oauth_access_token", insert: orderedAccess,
-		collect: func(q *store.Queries, ctx context.Context) error {
-			_, err := q.DeleteExpiredAccessTokens(ctx, store.DeleteExpiredAccessTokensParams{BatchSize: 1})
-			return err
-		},
+		collect: oneOf((*store.Queries).DeleteExpiredAccessTokens),
 	}, {
 		call: "DeleteExpiredRefreshTokens", left: "oauth_refresh_token", insert: orderedRefresh,
-		collect: func(q *store.Queries, ctx context.Context) error {
-			_, err := q.DeleteExpiredRefreshTokens(ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: 1})
-			return err
-		},
+		collect: oneOf((*store.Queries).DeleteExpiredRefreshTokens),
 	}, {
 		call: "DeleteExpiredSessions", left: "session", insert: orderedSession,
-		collect: func(q *store.Queries, ctx context.Context) error {
-			_, err := q.DeleteExpiredSessions(ctx, 1)
-			return err
-		},
+		collect: oneOf((*store.Queries).DeleteExpiredSessions),
 	}, {
-		call: "DeleteExpiredSecurityEvents", left: "security_event", key: "('{a,b,c}'::text[])[x.id + 1000]",
-		insert: `INSERT INTO security_event (id, call, outcome, created_at) OVERRIDING SYSTEM VALUE SELECT ascii($id) - 96 - 1000, 'EndSession', 'ended', $age`,
-		collect: oneOf(func(q *store.Queries, ctx context.Context, batch int32) (int64, error) {
-			return q.DeleteExpiredSecurityEvents(ctx, store.DeleteExpiredSecurityEventsParams{BatchSize: batch})
-		}),
+		call: "DeleteExpiredSecurityEvents", left: "security_event", key: "('{a,b,c}'::text[])[x.id]",
+		insert:  `INSERT INTO security_event (id, call, outcome, created_at) OVERRIDING SYSTEM VALUE SELECT ascii($id) - 96, 'EndSession', 'ended', $age`,
+		collect: oneOf((*store.Queries).DeleteExpiredSecurityEvents),
 	}, {
 		call: "EraseDeletedUsers", left: `"user"`, insert: orderedUser,
 		collect: func(q *store.Queries, ctx context.Context) error {

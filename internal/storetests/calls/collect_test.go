@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
 )
@@ -42,21 +44,16 @@ func (w *world) collectAccessTokens(batch int32) int64 {
 
 func (w *world) collectAuthorizations(batch int32) int64 {
 	w.Helper()
-	n, err := w.Q.DeleteExpiredAuthorizations(w.Ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: batch, Retention: collectRetention})
+	n, err := fixture.Deleted(w.Q.DeleteExpiredAuthorizations(w.Ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: batch, Retention: collectRetention}))
 	w.OK(err)
 	return n
 }
 
 func (w *world) collectSessions(batch int32) int64 {
 	w.Helper()
-	row, err := w.Q.DeleteExpiredSessions(w.Ctx, batch)
+	row, err := w.Q.DeleteExpiredSessions(w.Ctx, store.DeleteExpiredSessionsParams{BatchSize: batch})
 	w.OK(err)
 	return row.Deleted
-}
-
-func deleteProofs(q *store.Queries, ctx context.Context, batch int32) (int64, error) {
-	row, err := q.DeleteExpiredProofs(ctx, store.DeleteExpiredProofsParams{BatchSize: batch})
-	return row.Deleted, err
 }
 
 // counted makes a collection of a call that says no more than how many.
@@ -92,20 +89,18 @@ func byExpiry(name, table string, call func(*store.Queries, context.Context, int
 }
 
 var collectorCalls = []collectorCall{
-	byExpiry("DeleteExpiredClientAssertions", "oauth_client_assertion", (*store.Queries).DeleteExpiredClientAssertions,
+	byExpiry("DeleteExpiredClientAssertions", "oauth_client_assertion", fixture.Batches((*store.Queries).DeleteExpiredClientAssertions),
 		`INSERT INTO oauth_client_assertion (id, expires_at) VALUES (%s, %s)`),
-	byExpiry("DeleteExpiredProofs", "oauth_proof", deleteProofs, `INSERT INTO oauth_proof (id, expires_at) VALUES (%s, %s)`),
-	byExpiry("DeleteExpiredVerifications", "verification", (*store.Queries).DeleteExpiredVerifications,
+	byExpiry("DeleteExpiredProofs", "oauth_proof", fixture.Batches((*store.Queries).DeleteExpiredProofs), `INSERT INTO oauth_proof (id, expires_at) VALUES (%s, %s)`),
+	byExpiry("DeleteExpiredVerifications", "verification", fixture.Batches((*store.Queries).DeleteExpiredVerifications),
 		`INSERT INTO verification (id, identifier, value, expires_at) VALUES (%s, '', '', %s)`),
-	byExpiry("DeleteExpiredDeviceCodes", "device_code", (*store.Queries).DeleteExpiredDeviceCodes,
+	byExpiry("DeleteExpiredDeviceCodes", "device_code", fixture.Batches((*store.Queries).DeleteExpiredDeviceCodes),
 		`INSERT INTO device_code (id, device_code, user_code, status, expires_at) VALUES (%[1]s, %[1]s, %[1]s, 'pending', %[2]s)`),
-	byExpiry("DeleteExpiredSigningKeys", "jwks", (*store.Queries).DeleteExpiredSigningKeys,
+	byExpiry("DeleteExpiredSigningKeys", "jwks", fixture.Batches((*store.Queries).DeleteExpiredSigningKeys),
 		`INSERT INTO jwks (id, public_key, private_key, expires_at) VALUES (%s, '{}', 'x', %s)`),
 	{
 		name: "DeleteExpiredInitialAccessTokens", table: "oauth_initial_access_token",
-		collect: counted(func(q *store.Queries, ctx context.Context, batch int32) (int64, error) {
-			return q.DeleteExpiredInitialAccessTokens(ctx, store.DeleteExpiredInitialAccessTokensParams{BatchSize: batch})
-		}),
+		collect: counted(fixture.Batches((*store.Queries).DeleteExpiredInitialAccessTokens)),
 		due: func(w *world) string {
 			id := w.initialToken(fixture.Unique("iat"), 1)
 			w.Exec(`UPDATE oauth_initial_access_token SET expires_at = now() WHERE id = $1`, string(id))
@@ -117,7 +112,7 @@ var collectorCalls = []collectorCall{
 		},
 	},
 	{
-		name: "DeleteExpiredClientSecrets", table: "oauth_client_secret", collect: counted((*store.Queries).DeleteExpiredClientSecrets),
+		name: "DeleteExpiredClientSecrets", table: "oauth_client_secret", collect: counted(fixture.Batches((*store.Queries).DeleteExpiredClientSecrets)),
 		due: func(w *world) string {
 			digest := string(fixture.Digest(fixture.Unique("secret")))
 			w.Exec(`INSERT INTO oauth_client_secret (client_id, digest, expires_at) VALUES ($1, $2, now())`, w.Client, digest)
@@ -457,8 +452,9 @@ func TestExpiryOfASessionDetachesWhatGoesOnWithoutIt(t *testing.T) {
 	w.expireBy("session", string(w.Session), time.Hour)
 	var rows []store.DeleteExpiredSessionsRow
 	for {
-		row, err := w.Q.DeleteExpiredSessions(w.Ctx, 1)
+		row, err := w.Q.DeleteExpiredSessions(w.Ctx, store.DeleteExpiredSessionsParams{BatchSize: 1})
 		w.OK(err)
+		row.LastExpiresAt = nil
 		rows = append(rows, row)
 		if row == (store.DeleteExpiredSessionsRow{}) {
 			break
@@ -489,8 +485,9 @@ func TestExpiredSessionStaysUntilNothingRefersToIt(t *testing.T) {
 			}
 			var rows []store.DeleteExpiredSessionsRow
 			collect := func() {
-				row, err := q.DeleteExpiredSessions(w.Ctx, 1)
+				row, err := q.DeleteExpiredSessions(w.Ctx, store.DeleteExpiredSessionsParams{BatchSize: 1})
 				w.OK(err)
+				row.LastExpiresAt = nil
 				rows = append(rows, row)
 			}
 			exec(`UPDATE session SET expires_at = now() + interval '1 microsecond' WHERE id = $1`, string(w.Session))
@@ -500,6 +497,72 @@ func TestExpiredSessionStaysUntilNothingRefersToIt(t *testing.T) {
 				collect()
 			}
 			wantEqual(t, table, rows, []store.DeleteExpiredSessionsRow{{}, {Detached: 1}, {Detached: 1}, {Deleted: 1}, {}})
+		})
+	}
+}
+
+// What stays of a page, because a call does only so much at once, is where the next call goes on.
+func TestACallThatErasesInBitsGoesOnFromTheFirstThatStays(t *testing.T) {
+	t.Parallel()
+	const insert = `
+		INSERT INTO session (id, user_id, token, expires_at)
+		SELECT 's' || n, $1, 's' || n, now() - (5 - n) * interval '1 hour' FROM generate_series(1, 4) AS n`
+	const families = `
+		INSERT INTO oauth_authorization (id, client_id, user_id, session_id, scopes, revoked_at, revoked_reason)
+		SELECT 'f' || n, $1, $2, 's' || (1 + n / 4), '{}', now() - (5 - n) * interval '1 hour', 'authorization_revoked' FROM generate_series(1, 4) AS n`
+	const tokens = `
+		INSERT INTO oauth_access_token (id, token, client_id, user_id, scopes, authorization_id)
+		SELECT 't' || n, rpad('t' || n, 43, '-'), $1, $2, '{}', 'f1' FROM generate_series(1, 4) AS n`
+	ago := func(at *time.Time, now time.Time) int {
+		if at == nil {
+			return 0
+		}
+		return int(now.Sub(*at) / time.Hour)
+	}
+	type answer struct {
+		erased int64
+		last   int // hours ago
+	}
+	for _, c := range []struct {
+		call string
+		make func(q *store.Queries, after time.Time) (erased int64, last *time.Time, err error)
+		want []answer
+	}{
+		// s1 has three families and s2 one: of a page of two, s1 loses two families, then one and s2 its own, then both go
+		{"DeleteExpiredSessions", func(q *store.Queries, after time.Time) (int64, *time.Time, error) {
+			r, err := q.DeleteExpiredSessions(t.Context(), store.DeleteExpiredSessionsParams{AfterExpiresAt: after, BatchSize: 2})
+			return r.Detached + r.Deleted, r.LastExpiresAt, err
+		}, []answer{{2, 4}, {2, 4}, {2, 3}, {2, 1}, {0, 0}}},
+		// f1 has four tokens, and the others none: f2 goes, then f3, while f1 stays
+		{"DeleteEndedAuthorizations", func(q *store.Queries, after time.Time) (int64, *time.Time, error) {
+			r, err := q.DeleteEndedAuthorizations(t.Context(), store.DeleteEndedAuthorizationsParams{AfterRevokedAt: after, BatchSize: 2})
+			return r.AccessTokens + r.Authorizations, r.LastRevokedAt, err
+		}, []answer{{3, 4}, {3, 4}, {2, 1}, {0, 0}}},
+	} {
+		t.Run(c.call, func(t *testing.T) {
+			w := newWorld(t, 1)
+			w.undone(func(tx pgx.Tx, q *store.Queries) { // in which now() stands still
+				var now time.Time
+				exec := func(sql string, args ...any) {
+					_, err := tx.Exec(w.Ctx, sql, args...)
+					w.OK(err)
+				}
+				exec(insert, string(w.User))
+				exec(families, w.Client, string(w.User))
+				exec(tokens, w.Client, string(w.User))
+				w.OK(tx.QueryRow(w.Ctx, `SELECT now()`).Scan(&now))
+				var got []answer
+				var after time.Time
+				for range c.want {
+					erased, last, err := c.make(q, after)
+					w.OK(err)
+					got = append(got, answer{erased, ago(last, now)})
+					if last != nil {
+						after = *last
+					}
+				}
+				wantEqual(t, "rows and where each call stopped", got, c.want)
+			})
 		})
 	}
 }
@@ -565,6 +628,7 @@ func TestDeadFamiliesAreMarkedWhyAndErased(t *testing.T) {
 		for {
 			row, err := w.Q.DeleteEndedAuthorizations(w.Ctx, store.DeleteEndedAuthorizationsParams{BatchSize: batch, Retention: collectRetention})
 			w.OK(err)
+			row.LastRevokedAt = nil
 			rows = append(rows, row)
 			if row == (store.DeleteEndedAuthorizationsRow{}) {
 				return rows
@@ -731,37 +795,37 @@ func TestCollectorTakesTheOldestFirstAndWhatExpiresNow(t *testing.T) {
 	w := newWorldAlone(t, 1)
 	type collector struct {
 		table, insert string // with an id, a digest and how many microseconds ago it was over
-		collect       func(*store.Queries) (int64, error)
+		collect       func(*store.Queries, context.Context, int32) (int64, error)
 	}
 	calls := []collector{
 		{
 			"attempt_count",
 			`INSERT INTO attempt_count (id, purpose, subject, attempts, resets_at) VALUES ($1, 'p', $2, 1, now() - $3 * interval '1 microsecond')`,
-			func(q *store.Queries) (int64, error) { return q.DeleteExpiredAttemptCounts(w.Ctx, 1) },
+			fixture.Batches((*store.Queries).DeleteExpiredAttemptCounts),
 		}, {
 			"one_time_code",
 			`INSERT INTO one_time_code (id, purpose, subject, digest, expires_at) VALUES ($1, 'p', $2, $2, now() - $3 * interval '1 microsecond')`,
-			func(q *store.Queries) (int64, error) { return q.DeleteExpiredOneTimeCodes(w.Ctx, 1) },
+			fixture.Batches((*store.Queries).DeleteExpiredOneTimeCodes),
 		}, {
 			"verification",
 			`INSERT INTO verification (id, identifier, value, expires_at) VALUES ($1, '', $2, now() - $3 * interval '1 microsecond')`,
-			func(q *store.Queries) (int64, error) { return q.DeleteExpiredVerifications(w.Ctx, 1) },
+			fixture.Batches((*store.Queries).DeleteExpiredVerifications),
 		}, {
 			"jwks",
 			`INSERT INTO jwks (id, public_key, private_key, expires_at) VALUES ($1, '{}', $2, now() - $3 * interval '1 microsecond')`,
-			func(q *store.Queries) (int64, error) { return q.DeleteExpiredSigningKeys(w.Ctx, 1) },
+			fixture.Batches((*store.Queries).DeleteExpiredSigningKeys),
 		}, {
 			"device_code",
 			`INSERT INTO device_code (id, device_code, user_code, status, expires_at) VALUES ($1, $2, $2, 'pending', now() - $3 * interval '1 microsecond')`,
-			func(q *store.Queries) (int64, error) { return q.DeleteExpiredDeviceCodes(w.Ctx, 1) },
+			fixture.Batches((*store.Queries).DeleteExpiredDeviceCodes),
 		}, {
 			"oauth_proof",
 			`INSERT INTO oauth_proof (id, expires_at) VALUES (rpad($1, 43, left($2, 0) || '-'), now() - $3 * interval '1 microsecond')`,
-			func(q *store.Queries) (int64, error) { return deleteProofs(q, w.Ctx, 1) },
+			fixture.Batches((*store.Queries).DeleteExpiredProofs),
 		}, {
 			"oauth_client_assertion",
 			`INSERT INTO oauth_client_assertion (id, expires_at) VALUES (rpad($1, 43, left($2, 0) || '-'), now() - $3 * interval '1 microsecond')`,
-			func(q *store.Queries) (int64, error) { return q.DeleteExpiredClientAssertions(w.Ctx, 1) },
+			fixture.Batches((*store.Queries).DeleteExpiredClientAssertions),
 		},
 	}
 	for _, c := range calls {
@@ -783,7 +847,7 @@ func TestCollectorTakesTheOldestFirstAndWhatExpiresNow(t *testing.T) {
 				return ids
 			}
 			for _, want := range []string{"ago-1 ago0 ago1", "ago-1 ago0", "ago-1", "ago-1"} {
-				_, err := c.collect(recorded(tx, nil))
+				_, err := c.collect(recorded(tx, nil), w.Ctx, 1)
 				w.OK(err)
 				wantEqual(t, c.table+": what is left", left(), want)
 			}

@@ -116,7 +116,7 @@ func TestNegativeRetentionCollectsNothingThatHasNotExpired(t *testing.T) {
 	w.Exec(`DELETE FROM oauth_access_token`)
 	r, err := w.Q.DeleteExpiredRefreshTokens(w.Ctx, store.DeleteExpiredRefreshTokensParams{Retention: -fixture.Long, BatchSize: 10})
 	w.OK(err)
-	m, err := w.Q.DeleteExpiredAuthorizations(w.Ctx, store.DeleteExpiredAuthorizationsParams{Retention: -fixture.Long, BatchSize: 10})
+	m, err := fixture.Deleted(w.Q.DeleteExpiredAuthorizations(w.Ctx, store.DeleteExpiredAuthorizationsParams{Retention: -fixture.Long, BatchSize: 10}))
 	w.OK(err)
 	if r.Deleted+m != 0 {
 		t.Errorf("collected %d refresh tokens and %d authorizations that have not expired", r.Deleted, m)

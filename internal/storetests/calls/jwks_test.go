@@ -205,11 +205,11 @@ func TestExpiredSigningKeysAreCollectedInBatches(t *testing.T) {
 	}
 	w.newKey(w.Q, w.Exec, "retired", "ES256", "9 days", "1 hour")
 	w.newKey(w.Q, w.Exec, "current", "ES256", "9 days", "")
-	w.collects("jwks ", w.Q.DeleteExpiredSigningKeys, `SELECT FROM jwks WHERE id = 'over2' FOR UPDATE`,
+	w.collects("jwks ", fixture.Batches((*store.Queries).DeleteExpiredSigningKeys), `SELECT FROM jwks WHERE id = 'over2' FOR UPDATE`,
 		[][]string{{"over3", "over4"}, {"over0", "over1"}, {"over2"}})
 	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
 		exec(`UPDATE jwks SET expires_at = now() WHERE id = 'retired'`)
-		if n, err := q.DeleteExpiredSigningKeys(w.Ctx, 10); err != nil || n != 1 {
+		if n, err := fixture.Deleted(q.DeleteExpiredSigningKeys(w.Ctx, store.DeleteExpiredSigningKeysParams{BatchSize: 10})); err != nil || n != 1 {
 			t.Errorf("at the instant of its expiry: %d collected, %v", n, err)
 		}
 	})
@@ -217,12 +217,12 @@ func TestExpiredSigningKeysAreCollectedInBatches(t *testing.T) {
 
 // collects holds a collector of expired rows to its promises, with five rows that are due: the oldest two go first, in a
 // batch of two; then what nobody holds; the one held by hold at last.
-func (w *world) collects(prefix string, collect func(context.Context, int32) (int64, error), hold string, batches [][]string) {
+func (w *world) collects(prefix string, collect func(*store.Queries, context.Context, int32) (int64, error), hold string, batches [][]string) {
 	w.Helper()
 	batch := func(size int32, want []string) {
 		w.Helper()
 		before := w.Snapshot()
-		n, err := collect(w.Ctx, size)
+		n, err := collect(w.Q, w.Ctx, size)
 		w.OK(err)
 		var gone []string
 		for _, id := range want {

@@ -633,7 +633,7 @@ func TestLapsedAuthorizationsAreDeletedByCase(t *testing.T) {
 		w.undone(func(tx pgx.Tx, q *store.Queries) {
 			_, err := tx.Exec(w.Ctx, replacerOf(w.namesOf(c.id, "")).Replace(c.sql))
 			w.OK(err)
-			n, err := q.DeleteExpiredAuthorizations(w.Ctx, store.DeleteExpiredAuthorizationsParams{Retention: c.retention, BatchSize: 100})
+			n, err := fixture.Deleted(q.DeleteExpiredAuthorizations(w.Ctx, store.DeleteExpiredAuthorizationsParams{Retention: c.retention, BatchSize: 100}))
 			w.OK(err)
 			wantEqual(t, c.sql, n, c.want)
 			wantEqual(t, c.sql+": which", w.scanned(tx, `SELECT count(*) AS a FROM oauth_authorization AS a WHERE a.id = $1`, string(c.id)), map[bool]string{true: "0", false: "1"}[c.want > 0])
@@ -642,7 +642,7 @@ func TestLapsedAuthorizationsAreDeletedByCase(t *testing.T) {
 	w.undone(func(tx pgx.Tx, q *store.Queries) {
 		_, err := tx.Exec(w.Ctx, `DELETE FROM oauth_access_token; DELETE FROM oauth_refresh_token; DELETE FROM oauth_polled_request; UPDATE oauth_authorization SET expires_at = now() - interval '2 hours'`)
 		w.OK(err)
-		n, err := q.DeleteExpiredAuthorizations(w.Ctx, store.DeleteExpiredAuthorizationsParams{Retention: time.Hour, BatchSize: 2})
+		n, err := fixture.Deleted(q.DeleteExpiredAuthorizations(w.Ctx, store.DeleteExpiredAuthorizationsParams{Retention: time.Hour, BatchSize: 2}))
 		w.OK(err)
 		wantEqual(t, "a batch", n, 2)
 	})

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -113,6 +114,6 @@ func TestExpiredClientAssertionsAreCollectedInBatches(t *testing.T) {
 	}
 	_, err := w.Q.RememberClientAssertion(w.Ctx, remember("app", "live", time.Now().Add(time.Hour)))
 	w.OK(err)
-	w.collects("oauth_client_assertion ", w.Q.DeleteExpiredClientAssertions, `SELECT FROM oauth_client_assertion WHERE id = '`+ids[2]+`' FOR UPDATE`,
+	w.collects("oauth_client_assertion ", fixture.Batches((*store.Queries).DeleteExpiredClientAssertions), `SELECT FROM oauth_client_assertion WHERE id = '`+ids[2]+`' FOR UPDATE`,
 		[][]string{{ids[3], ids[4]}, {ids[0], ids[1]}, {ids[2]}})
 }

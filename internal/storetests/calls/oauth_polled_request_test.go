@@ -797,7 +797,7 @@ func TestExpiredPolledRequestsAreDeleted(t *testing.T) {
 	}
 	requests := func(want int64) {
 		t.Helper()
-		n, err := w.Q.DeleteExpiredAuthorizations(w.Ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: 10})
+		n, err := fixture.Deleted(w.Q.DeleteExpiredAuthorizations(w.Ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: 10}))
 		w.OK(err)
 		wantEqual(t, "requests deleted", n, want)
 	}
@@ -807,7 +807,7 @@ func TestExpiredPolledRequestsAreDeleted(t *testing.T) {
 		want      int64
 		left      []device
 	}{{3 * time.Hour, 0, []device{pending, redeemed, live}}, {time.Hour, 2, []device{live}}, {-time.Hour, 0, []device{live}}} {
-		n, err := w.Q.DeleteExpiredPolledRequests(w.Ctx, store.DeleteExpiredPolledRequestsParams{Retention: c.retention, BatchSize: 10})
+		n, err := fixture.Deleted(w.Q.DeleteExpiredPolledRequests(w.Ctx, store.DeleteExpiredPolledRequestsParams{Retention: c.retention, BatchSize: 10}))
 		w.OK(err)
 		wantEqual(t, "codes deleted", n, c.want)
 		left(c.left...)
@@ -913,12 +913,12 @@ func TestPollsAndUserCodesAreJudgedToTheInstant(t *testing.T) {
 		w.createDevice(again, store.OutcomeCreated)
 		for want, left := range []string{"1 microsecond", "0"} {
 			set(`expires_at = now() - interval '1 hour' + interval '` + left + `'`)
-			n, err := q.DeleteExpiredPolledRequests(w.Ctx, store.DeleteExpiredPolledRequestsParams{Retention: time.Hour, BatchSize: 1})
+			n, err := fixture.Deleted(q.DeleteExpiredPolledRequests(w.Ctx, store.DeleteExpiredPolledRequestsParams{Retention: time.Hour, BatchSize: 1}))
 			w.OK(err)
 			wantEqual(t, "deleted "+left+" before", n, int64(want))
 		}
 		set(`expires_at = now()`)
-		n, err := q.DeleteExpiredPolledRequests(w.Ctx, store.DeleteExpiredPolledRequestsParams{BatchSize: 9})
+		n, err := fixture.Deleted(q.DeleteExpiredPolledRequests(w.Ctx, store.DeleteExpiredPolledRequestsParams{BatchSize: 9}))
 		w.OK(err)
 		wantEqual(t, "deleted of the rest", n, 1)
 	})

@@ -119,8 +119,12 @@ func TestCollectedCodeDoesNotRefillTheBudget(t *testing.T) {
 	}
 	w.Exec(`UPDATE one_time_code SET expires_at = now()`)
 	for _, collect := range []func() (int64, error){
-		func() (int64, error) { return w.Q.DeleteExpiredOneTimeCodes(w.Ctx, 10) },
-		func() (int64, error) { return w.Q.DeleteExpiredAttemptCounts(w.Ctx, 10) },
+		func() (int64, error) {
+			return fixture.Deleted(w.Q.DeleteExpiredOneTimeCodes(w.Ctx, store.DeleteExpiredOneTimeCodesParams{BatchSize: 10}))
+		},
+		func() (int64, error) {
+			return fixture.Deleted(w.Q.DeleteExpiredAttemptCounts(w.Ctx, store.DeleteExpiredAttemptCountsParams{BatchSize: 10}))
+		},
 	} {
 		_, err := collect()
 		w.OK(err)
@@ -168,7 +172,7 @@ func TestExpiredOneTimeCodesAreCollectedInBatches(t *testing.T) {
 			ids[i], string(fixture.Digest(ids[i])), i+1)
 	}
 	w.createCode("ada", "right")
-	w.collects("one_time_code ", w.Q.DeleteExpiredOneTimeCodes, `SELECT FROM one_time_code WHERE id = '`+ids[2]+`' FOR UPDATE`,
+	w.collects("one_time_code ", fixture.Batches((*store.Queries).DeleteExpiredOneTimeCodes), `SELECT FROM one_time_code WHERE id = '`+ids[2]+`' FOR UPDATE`,
 		[][]string{{ids[3], ids[4]}, {ids[0], ids[1]}, {ids[2]}})
 }
 

@@ -283,7 +283,7 @@ func TestInitialAccessTokensAreListedAndCollected(t *testing.T) {
 		retention time.Duration
 		want      int64
 	}{{time.Hour, 0}, {0, 1}, {-time.Hour, 0}} {
-		n, err := w.Q.DeleteExpiredInitialAccessTokens(w.Ctx, store.DeleteExpiredInitialAccessTokensParams{Retention: c.retention, BatchSize: 10})
+		n, err := fixture.Deleted(w.Q.DeleteExpiredInitialAccessTokens(w.Ctx, store.DeleteExpiredInitialAccessTokensParams{Retention: c.retention, BatchSize: 10}))
 		w.OK(err)
 		if n != c.want {
 			t.Errorf("retention %v: %d deleted, want %d", c.retention, n, c.want)

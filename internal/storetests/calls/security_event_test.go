@@ -422,7 +422,7 @@ func TestEventsOutliveTheUserAndTheClientAndGoByAge(t *testing.T) {
 	w.Exec(`UPDATE security_event SET created_at = created_at - interval '2 days' WHERE id <> $1`, all[3].ID)
 	collect := func(want int64) {
 		t.Helper()
-		n, err := w.Q.DeleteExpiredSecurityEvents(w.Ctx, store.DeleteExpiredSecurityEventsParams{Retention: 24 * time.Hour, BatchSize: 2})
+		n, err := fixture.Deleted(w.Q.DeleteExpiredSecurityEvents(w.Ctx, store.DeleteExpiredSecurityEventsParams{Retention: 24 * time.Hour, BatchSize: 2}))
 		w.OK(err)
 		if n != want {
 			t.Errorf("collected %d, want %d", n, want)

@@ -169,6 +169,13 @@ func decisions(w *fixture.World) []decision {
 		r, err := w.Q.IssueGrant(ctx, grant)
 		return r.Outcome, err
 	})
+	imported := store.ImportRefreshTokenParams{
+		ID: store.NewAuthorizationID(), UserID: w.User, ClientID: w.Client, Scopes: []string{"openid", "offline_access"},
+		Tokens: token.Digests{fixture.Digest(fixture.Unique("rt"))}, RefreshTokenLifetime: fixture.Long, FamilyLifetime: fixture.Long,
+	}
+	add("ImportRefreshToken", func(ctx context.Context) (store.Outcome, error) {
+		return w.Q.ImportRefreshToken(ctx, imported)
+	})
 	machine := w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{"client_credentials"} })
 	issue := store.IssueAccessTokenParams{
 		ID: store.NewAccessTokenID(), ClientID: machine, ClientAuthMethod: fixture.Verified, AccessToken: new(fixture.Digest(fixture.Unique("at"))),

@@ -1279,13 +1279,13 @@ func (h *history) collectBy(call string, retention time.Duration) {
 	case "DeleteExpiredRefreshTokens":
 		_, err = h.q.DeleteExpiredRefreshTokens(h.ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: page, Retention: retention})
 	case "DeleteExpiredSessions":
-		_, err = h.q.DeleteExpiredSessions(h.ctx, page)
+		_, err = h.q.DeleteExpiredSessions(h.ctx, store.DeleteExpiredSessionsParams{BatchSize: page})
 	case "DeleteExpiredAuthorizations":
 		_, err = h.q.DeleteExpiredAuthorizations(h.ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: page, Retention: retention})
 	case "DeleteExpiredPolledRequests":
 		_, err = h.q.DeleteExpiredPolledRequests(h.ctx, store.DeleteExpiredPolledRequestsParams{BatchSize: page, Retention: retention})
 	case "DeleteExpiredClientSecrets":
-		_, err = h.q.DeleteExpiredClientSecrets(h.ctx, page)
+		_, err = h.q.DeleteExpiredClientSecrets(h.ctx, store.DeleteExpiredClientSecretsParams{BatchSize: page})
 	case "EraseDeletedUsers":
 		_, err = h.q.EraseDeletedUsers(h.ctx, store.EraseDeletedUsersParams{BatchSize: page})
 		for id, c := range h.m.clients { // those that they owned are deleted as well

@@ -367,7 +367,7 @@ var faults = []fault{
 	{in: "judge_renewed", name: "all scopes that the client had are lost", mood: "rotations", right: "IF cardinality(r.scopes) > 0 AND", wrong: "IF cardinality(r.scopes) < 0 AND"},
 	{in: "RotateRefreshToken", name: "a scope is lost, and nothing is asked for", mood: "rotations", right: "AND is_within(r.scopes, coalesce(c.scopes, $6::text[]))", wrong: ""},
 	{in: "RotateRefreshToken", name: "fewer scopes are asked for", mood: "rotations", right: "cardinality($3::text[]) > 0 OR", wrong: ""},
-	{in: "answer_spent_refresh_token", name: "a retry asks for more", mood: "rotations", right: "AND judged <> 'rotated' THEN", wrong: "AND false THEN"},
+	{in: "answer_spent_refresh_token", name: "a retry asks for more", scene: "a token is rotated", right: "AND judged <> 'rotated' THEN", wrong: "AND false THEN"},
 	{in: "judge_narrowed", name: "all resources that the client had are lost", scene: "scopes that a client has lost", right: "WHEN cardinality(held_resources) > 0 AND", wrong: "WHEN cardinality(held_resources) < 0 AND"},
 	{in: "kept_within", name: "a scope that the client has lost", mood: "rotations", right: "beyond(list, beyond(list, allowed))", wrong: "list"},
 	{in: "DenyAuthorization", name: "a second denial", scene: "requests that were denied, have expired or were revoked", right: "WHEN a.status = 'denied' THEN 'retried'", wrong: ""},

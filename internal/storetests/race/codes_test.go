@@ -41,7 +41,7 @@ func TestRaceAttemptsAreCountedExactly(t *testing.T) {
 		// an old window that is collected, or forgotten, meanwhile
 		got := w.parallel("CountAttempt besides a collector", 32, nil, func(i int) (store.Outcome, error) {
 			if i == 0 {
-				_, err := w.Q.DeleteExpiredAttemptCounts(w.Ctx, 100)
+				_, err := w.Q.DeleteExpiredAttemptCounts(w.Ctx, store.DeleteExpiredAttemptCountsParams{BatchSize: 100})
 				return "collected", err
 			}
 			return count(i)

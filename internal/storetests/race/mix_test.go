@@ -72,7 +72,7 @@ var mixCollectors = map[string]func(ctx context.Context, q *store.Queries) error
 		return err
 	},
 	"DeleteExpiredSessions": func(ctx context.Context, q *store.Queries) error {
-		_, err := q.DeleteExpiredSessions(ctx, 100)
+		_, err := q.DeleteExpiredSessions(ctx, store.DeleteExpiredSessionsParams{BatchSize: 100})
 		return err
 	},
 	"DeleteExpiredAccessTokens": func(ctx context.Context, q *store.Queries) error {

@@ -527,51 +527,20 @@ func TestRaceOwnersAndHandedOverClients(t *testing.T) {
 
 // collectors are all calls of the collector. Each says what it took, in one pass from the start.
 var collectors = map[string]func(ctx context.Context, q *store.Queries, batch int32) (int64, error){
-	"DeleteExpiredAccessTokens": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
-		row, err := q.DeleteExpiredAccessTokens(ctx, store.DeleteExpiredAccessTokensParams{BatchSize: batch})
-		return row.Deleted, err
-	},
-	"DeleteExpiredRefreshTokens": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
-		row, err := q.DeleteExpiredRefreshTokens(ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: batch})
-		return row.Deleted, err
-	},
-	"DeleteExpiredAuthorizations": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
-		return q.DeleteExpiredAuthorizations(ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: batch})
-	},
-	"DeleteExpiredPolledRequests": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
-		return q.DeleteExpiredPolledRequests(ctx, store.DeleteExpiredPolledRequestsParams{BatchSize: batch})
-	},
-	"DeleteExpiredSigningKeys": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
-		return q.DeleteExpiredSigningKeys(ctx, batch)
-	},
-	"DeleteExpiredClientAssertions": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
-		return q.DeleteExpiredClientAssertions(ctx, batch)
-	},
-	"DeleteExpiredProofs": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
-		row, err := q.DeleteExpiredProofs(ctx, store.DeleteExpiredProofsParams{BatchSize: batch})
-		return row.Deleted, err
-	},
-	"DeleteExpiredSecurityEvents": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
-		return q.DeleteExpiredSecurityEvents(ctx, store.DeleteExpiredSecurityEventsParams{BatchSize: batch})
-	},
-	"DeleteExpiredInitialAccessTokens": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
-		return q.DeleteExpiredInitialAccessTokens(ctx, store.DeleteExpiredInitialAccessTokensParams{BatchSize: batch})
-	},
-	"DeleteExpiredClientSecrets": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
-		return q.DeleteExpiredClientSecrets(ctx, batch)
-	},
-	"DeleteExpiredOneTimeCodes": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
-		return q.DeleteExpiredOneTimeCodes(ctx, batch)
-	},
-	"DeleteExpiredAttemptCounts": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
-		return q.DeleteExpiredAttemptCounts(ctx, batch)
-	},
-	"DeleteExpiredVerifications": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
-		return q.DeleteExpiredVerifications(ctx, batch)
-	},
-	"DeleteExpiredDeviceCodes": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
-		return q.DeleteExpiredDeviceCodes(ctx, batch)
-	},
+	"DeleteExpiredAccessTokens":        batches((*store.Queries).DeleteExpiredAccessTokens),
+	"DeleteExpiredRefreshTokens":       batches((*store.Queries).DeleteExpiredRefreshTokens),
+	"DeleteExpiredAuthorizations":      batches((*store.Queries).DeleteExpiredAuthorizations),
+	"DeleteExpiredPolledRequests":      batches((*store.Queries).DeleteExpiredPolledRequests),
+	"DeleteExpiredSigningKeys":         batches((*store.Queries).DeleteExpiredSigningKeys),
+	"DeleteExpiredClientAssertions":    batches((*store.Queries).DeleteExpiredClientAssertions),
+	"DeleteExpiredProofs":              batches((*store.Queries).DeleteExpiredProofs),
+	"DeleteExpiredSecurityEvents":      batches((*store.Queries).DeleteExpiredSecurityEvents),
+	"DeleteExpiredInitialAccessTokens": batches((*store.Queries).DeleteExpiredInitialAccessTokens),
+	"DeleteExpiredClientSecrets":       batches((*store.Queries).DeleteExpiredClientSecrets),
+	"DeleteExpiredOneTimeCodes":        batches((*store.Queries).DeleteExpiredOneTimeCodes),
+	"DeleteExpiredAttemptCounts":       batches((*store.Queries).DeleteExpiredAttemptCounts),
+	"DeleteExpiredVerifications":       batches((*store.Queries).DeleteExpiredVerifications),
+	"DeleteExpiredDeviceCodes":         batches((*store.Queries).DeleteExpiredDeviceCodes),
 	"DeleteSpentRefreshTokens": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
 		r, err := q.DeleteSpentRefreshTokens(ctx, store.DeleteSpentRefreshTokensParams{PageSize: 1000})
 		return r.Deleted, err
@@ -601,7 +570,7 @@ var collectors = map[string]func(ctx context.Context, q *store.Queries, batch in
 		return r.AccessTokens + r.RefreshTokens + r.Authorizations, err
 	},
 	"DeleteExpiredSessions": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
-		r, err := q.DeleteExpiredSessions(ctx, batch)
+		r, err := q.DeleteExpiredSessions(ctx, store.DeleteExpiredSessionsParams{BatchSize: batch})
 		return r.Deleted + r.Detached, err
 	},
 	"MarkUnusedClients": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
@@ -616,6 +585,12 @@ var collectors = map[string]func(ctx context.Context, q *store.Queries, batch in
 		r, err := q.EraseDeletedClients(ctx, store.EraseDeletedClientsParams{BatchSize: batch})
 		return r.Deleted + r.AccessTokens + r.Cleared, err
 	},
+}
+
+func batches[P, R any](call func(*store.Queries, context.Context, P) (R, error)) func(context.Context, *store.Queries, int32) (int64, error) {
+	return func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
+		return fixture.Batches(call)(q, ctx, batch)
+	}
 }
 
 // TestRaceCollectorsShareTheWork lets collectors run side by side until nothing is left: none fails, each has something to do, and

@@ -278,15 +278,15 @@ func (w *world) collect(size int32) {
 		return r.AccessTokens+r.RefreshTokens+r.Authorizations == 0, err
 	})
 	walk(func() (bool, error) {
-		n, err := w.Q.DeleteExpiredPolledRequests(w.Ctx, store.DeleteExpiredPolledRequestsParams{BatchSize: size})
+		n, err := fixture.Deleted(w.Q.DeleteExpiredPolledRequests(w.Ctx, store.DeleteExpiredPolledRequestsParams{BatchSize: size}))
 		return n == 0, err
 	})
 	walk(func() (bool, error) {
-		n, err := w.Q.DeleteExpiredAuthorizations(w.Ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: size})
+		n, err := fixture.Deleted(w.Q.DeleteExpiredAuthorizations(w.Ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: size}))
 		return n == 0, err
 	})
 	walk(func() (bool, error) {
-		r, err := w.Q.DeleteExpiredSessions(w.Ctx, size)
+		r, err := w.Q.DeleteExpiredSessions(w.Ctx, store.DeleteExpiredSessionsParams{BatchSize: size})
 		return r.Deleted+r.Detached == 0, err
 	})
 	var users, clients time.Time
