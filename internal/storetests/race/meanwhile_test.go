@@ -49,7 +49,7 @@ func TestRaceAccessTokenIDOfTwoCalls(t *testing.T) {
 	} {
 		one, two, id := w.newScene(false, false), w.newScene(false, false), store.NewAccessTokenID()
 		first := w.transaction()
-		_, err := call(first.q, one, id)
+		before, err := call(first.q, one, id)
 		w.OK(err)
 		var got store.Outcome
 		second := w.besides(c, func() (err error) {
@@ -59,7 +59,7 @@ func TestRaceAccessTokenIDOfTwoCalls(t *testing.T) {
 		first.commits()
 		err = second.finish()
 		if e, found := errors.AsType[*pgconn.PgError](err); !second.waited || !found || e.Code != "22023" || !strings.Contains(e.Message, "AccessTokenID is") {
-			t.Errorf("%s: waited %t, %s, %v; want an error that names AccessTokenID", name, second.waited, got, err)
+			t.Errorf("%s: first %s, waited %t, %s, %v; want an error that names AccessTokenID", name, before, second.waited, got, err)
 		}
 	}
 }
