@@ -1158,6 +1158,41 @@ CREATE FUNCTION public.agreed_scopes(g public.oauth_consent) RETURNS text[]
 
 COMMENT ON FUNCTION public.agreed_scopes(g public.oauth_consent) IS 'The scopes that a user has agreed to without a resource. Those of a better-auth server that names resources apply to these.';
 
+CREATE FUNCTION public.answer_redeemed_code(a public.oauth_authorization, sector text, new_refresh_id public.refresh_token_id, new_refresh_token public.token_digest, new_id public.access_token_id, new_token public.token_digest, without_row boolean, ends_at timestamp with time zone, access_resources text[], access_details jsonb, OUT sub public.subject, OUT refresh_token_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone, OUT resources text[], OUT authorization_details jsonb) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    r oauth_refresh_token;
+    earlier record;
+BEGIN
+    IF a.id IS NULL THEN
+        RETURN;
+    END IF;
+    SELECT t.* INTO r FROM oauth_refresh_token AS t WHERE t.id = new_refresh_id;
+    IF r.id IS NOT NULL AND (r.authorization_id <> a.id OR r.token IS DISTINCT FROM new_refresh_token) THEN
+        PERFORM refuse_parameter('RefreshTokenID', 'is that of another token');
+    END IF;
+    sub := give_subject(sector, a.user_id);
+    refresh_token_id := r.id;
+    refresh_token_expires_at := r.expires_at;
+    access_token_expires_at := CASE WHEN without_row THEN coalesce(r.access_token_expires_at, a.expires_at, ends_at) ELSE ends_at END;
+    resources := access_resources;
+    authorization_details := access_details;
+    -- A repeated call gets what was written before, even if the session was extended or the client changed since.
+    earlier := find_issued_access_token(new_id, a.client_id, new_token, NULL, 'AccessTokenID');
+    IF earlier.authorization_id <> a.id THEN
+        PERFORM refuse_parameter('AccessTokenID', 'is that of another token');
+    ELSIF earlier.authorization_id IS NOT NULL THEN
+        resources := earlier.resources;
+        authorization_details := earlier.authorization_details;
+        access_token_expires_at := earlier.expires_at;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION public.answer_redeemed_code(a public.oauth_authorization, sector text, new_refresh_id public.refresh_token_id, new_refresh_token public.token_digest, new_id public.access_token_id, new_token public.token_digest, without_row boolean, ends_at timestamp with time zone, access_resources text[], access_details jsonb, OUT sub public.subject, OUT refresh_token_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone, OUT resources text[], OUT authorization_details jsonb) IS 'Part of RedeemAuthorizationCode: what a repeated call is answered about the tokens that it wrote before. NULLs without a family. VOLATILE, so that it sees tokens that the same call wrote while this one waited for the family.';
+
 CREATE FUNCTION public.answer_spent_refresh_token(spent public.refresh_token_id, judged public.outcome, parents text, c public.oauth_client, grace interval, until_used boolean, same_successor public.refresh_token_id, new_id public.access_token_id, new_token public.token_digest, without_row boolean, lifetime interval, ends_at timestamp with time zone, proven jsonb, act jsonb, data jsonb, access_scopes text[], access_resources text[], access_details jsonb, OUT outcome public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone, OUT session_id public.session_id, OUT sub public.subject, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -1185,9 +1220,11 @@ BEGIN
     scopes := access_scopes;
     resources := access_resources;
     authorization_details := access_details;
+    IF successor_id = same_successor THEN
+        SELECT n.access_token_expires_at INTO access_token_expires_at FROM oauth_refresh_token AS n WHERE n.id = same_successor;
+    END IF;
     access_token_expires_at := coalesce(
-        (SELECT n.access_token_expires_at FROM oauth_refresh_token AS n WHERE n.id = r.successor_id AND n.id = same_successor),
-        least(expiry(j.since, lifetime, c.access_token_lifetime, 'AccessTokenLifetime'), ends_at)
+        access_token_expires_at, least(expiry(j.since, lifetime, c.access_token_lifetime, 'AccessTokenLifetime'), ends_at)
     );
     IF NOT without_row THEN
         -- It refers to the token presented, which is locked; the successor may be gone.
@@ -1378,9 +1415,9 @@ COMMENT ON FUNCTION public.consent_goes_on(g public.oauth_consent, n public.oaut
 
 CREATE FUNCTION public.consent_holds(g public.oauth_consent, c public.oauth_client, u public."user") RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN (public.consent_counts(g, u) AND ((g).client_epoch = (c).consents_epoch));
+    RETURN COALESCE((public.consent_counts(g, u) AND ((g).client_epoch = (c).consents_epoch)), false);
 
-COMMENT ON FUNCTION public.consent_holds(g public.oauth_consent, c public.oauth_client, u public."user") IS 'Whether a consent counts, and its client is still what the user saw. NULL without a consent, its client or its user.';
+COMMENT ON FUNCTION public.consent_holds(g public.oauth_consent, c public.oauth_client, u public."user") IS 'Whether a consent counts, and its client is still what the user saw. Not without a consent, its client or its user.';
 
 CREATE FUNCTION public.count_attempt(of_purpose text, of_subject text, most integer, attempt_window interval, is_right boolean, OUT is_allowed boolean, OUT attempts_left bigint, OUT resets_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql

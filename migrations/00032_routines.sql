@@ -1,6 +1,50 @@
 -- +goose Up
 
 -- +goose StatementBegin
+CREATE FUNCTION answer_redeemed_code(
+    a oauth_authorization, sector text, new_refresh_id refresh_token_id, new_refresh_token token_digest, new_id access_token_id,
+    new_token token_digest, without_row boolean, ends_at timestamptz, access_resources text[], access_details jsonb,
+    OUT sub subject, OUT refresh_token_id refresh_token_id, OUT refresh_token_expires_at timestamptz,
+    OUT access_token_expires_at timestamptz, OUT resources text[], OUT authorization_details jsonb
+)
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    r oauth_refresh_token;
+    earlier record;
+BEGIN
+    IF a.id IS NULL THEN
+        RETURN;
+    END IF;
+    SELECT t.* INTO r FROM oauth_refresh_token AS t WHERE t.id = new_refresh_id;
+    IF r.id IS NOT NULL AND (r.authorization_id <> a.id OR r.token IS DISTINCT FROM new_refresh_token) THEN
+        PERFORM refuse_parameter('RefreshTokenID', 'is that of another token');
+    END IF;
+    sub := give_subject(sector, a.user_id);
+    refresh_token_id := r.id;
+    refresh_token_expires_at := r.expires_at;
+    access_token_expires_at := CASE WHEN without_row THEN coalesce(r.access_token_expires_at, a.expires_at, ends_at) ELSE ends_at END;
+    resources := access_resources;
+    authorization_details := access_details;
+    -- A repeated call gets what was written before, even if the session was extended or the client changed since.
+    earlier := find_issued_access_token(new_id, a.client_id, new_token, NULL, 'AccessTokenID');
+    IF earlier.authorization_id <> a.id THEN
+        PERFORM refuse_parameter('AccessTokenID', 'is that of another token');
+    ELSIF earlier.authorization_id IS NOT NULL THEN
+        resources := earlier.resources;
+        authorization_details := earlier.authorization_details;
+        access_token_expires_at := earlier.expires_at;
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION answer_redeemed_code(oauth_authorization, text, refresh_token_id, token_digest, access_token_id, token_digest, boolean, timestamptz, text[], jsonb) IS 'Part of RedeemAuthorizationCode: what a repeated call is answered about the tokens that it wrote before. NULLs without a family. VOLATILE, so that it sees tokens that the same call wrote while this one waited for the family.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION judge_spent_refresh_token(
     spent refresh_token_id, same_successor refresh_token_id, grace interval, until_used boolean,
     OUT verdict outcome, OUT successor token_digest, OUT successor_id refresh_token_id, OUT successor_expires_at timestamptz,
@@ -92,9 +136,11 @@ BEGIN
     scopes := access_scopes;
     resources := access_resources;
     authorization_details := access_details;
+    IF successor_id = same_successor THEN
+        SELECT n.access_token_expires_at INTO access_token_expires_at FROM oauth_refresh_token AS n WHERE n.id = same_successor;
+    END IF;
     access_token_expires_at := coalesce(
-        (SELECT n.access_token_expires_at FROM oauth_refresh_token AS n WHERE n.id = r.successor_id AND n.id = same_successor),
-        least(expiry(j.since, lifetime, c.access_token_lifetime, 'AccessTokenLifetime'), ends_at)
+        access_token_expires_at, least(expiry(j.since, lifetime, c.access_token_lifetime, 'AccessTokenLifetime'), ends_at)
     );
     IF NOT without_row THEN
         -- It refers to the token presented, which is locked; the successor may be gone.
@@ -148,11 +194,12 @@ RETURN g.reference_id IS NOT DISTINCT FROM n.reference_id AND g.user_epoch = n.u
 -- +goose StatementBegin
 CREATE FUNCTION consent_holds(g oauth_consent, c oauth_client, u "user") RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
-RETURN consent_counts(g, u) AND g.client_epoch = c.consents_epoch;
+-- as one condition, which can't become a hash join's
+RETURN coalesce(consent_counts(g, u) AND g.client_epoch = c.consents_epoch, false);
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION consent_holds(oauth_consent, oauth_client, "user") IS 'Whether a consent counts, and its client is still what the user saw. NULL without a consent, its client or its user.';
+COMMENT ON FUNCTION consent_holds(oauth_consent, oauth_client, "user") IS 'Whether a consent counts, and its client is still what the user saw. Not without a consent, its client or its user.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -611,4 +658,8 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION judge_spent_refresh_token(refresh_token_id, refresh_token_id, interval, boolean) IS 'Part of RotateRefreshToken: the verdict about a spent token. While its successor is unused, it is retried for a repeated call, within grace, or at any time with until_used. Once its successor is used, a repeated call is superseded. Otherwise it is replayed, and the family ends (RFC 9700, section 4.14.2). VOLATILE, so that it sees what was committed while the statement waited for the token.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION answer_redeemed_code;
 -- +goose StatementEnd

@@ -536,102 +536,85 @@ LEFT JOIN parents AS p ON true;
 -- Only redeemed and replayed change anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is
 -- rolled back would undo replayed.
 -- name: RedeemAuthorizationCode :one
-WITH caller AS MATERIALIZED (
-    SELECT c.client_id
-    FROM oauth_client AS c
-    WHERE c.client_id = @client_id::client_id AND authenticates(c, @client_auth_method::text, @client_secret::token_digest)
-), presented AS MATERIALIZED (
-    SELECT a.id, lock_parents(a.user_id, a.client_id, a.session_id) AS parents,
+WITH presented AS MATERIALIZED (
+    SELECT c::oauth_client AS c, a.id,
+        CASE WHEN a.id IS NOT NULL THEN lock_parents(a.user_id, a.client_id, a.session_id) END AS parents,
         CASE
-            WHEN sqlc.narg('proof')::token_digest IS NULL THEN true
+            WHEN a.id IS NULL OR sqlc.narg('proof')::token_digest IS NULL THEN true
             ELSE proof_is_fresh(sqlc.narg('proof')::token_digest, sqlc.narg('proof_expires_at')::timestamptz)
         END AS fresh
-    FROM caller AS k
-    CROSS JOIN oauth_authorization AS a
-    WHERE a.code = @code::token_digest
+    FROM oauth_client AS c
+    LEFT JOIN oauth_authorization AS a ON a.code = @code::token_digest
+    WHERE c.client_id = @client_id::client_id AND authenticates(c, @client_auth_method::text, @client_secret::token_digest)
 ), family AS MATERIALIZED (
-    SELECT a.id, a.client_id, a.user_id, (CASE WHEN p.parents = 'locked' THEN a.session_id END)::session_id AS session_id, a.reference_id,
-        a.redirect_uri, a.code_challenge, a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr,
-        a.amr, a.expires_at, sector_of(c) AS sector, (c.metadata ->> 'id_token_signed_response_alg')::text AS id_token_signed_response_alg,
-        (CASE WHEN gets_refresh_token(c, a.granted_scopes, @refresh_token_needs_offline_access::boolean) THEN sqlc.narg('refresh_token')::token_digest END)::token_digest AS refresh_token,
-        asked_or_granted(@resources::text[], a.resources)::text[] AS access_resources,
-        coalesce(details_as_set(sqlc.narg('authorization_details')::jsonb), a.authorization_details)::jsonb AS access_details,
-        sqlc.narg('confirmation')::token_confirmation AS confirmation,
-        CASE WHEN is_public(c) THEN coalesce(a.confirmation, sqlc.narg('confirmation')::token_confirmation) END AS family_confirmation,
-        -- counted from the redemption, so that a repeated call gets the same answer
-        least(
-            expiry(coalesce(a.redeemed_at, now()), @access_token_lifetime::interval, c.access_token_lifetime, 'AccessTokenLifetime'),
-            CASE WHEN a.bound THEN s.expires_at END
-        ) AS access_token_ends_at,
-        CASE WHEN sqlc.narg('refresh_token')::token_digest IS NOT NULL AND gets_refresh_token(c, a.granted_scopes, @refresh_token_needs_offline_access::boolean)
-            THEN expiry(now(), @refresh_token_lifetime::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime')
-        END AS refresh_token_ends_at,
-        family_expiry(
-            coalesce(a.redeemed_at, now()), @family_lifetime::interval, c.authorization_lifetime,
-            sqlc.narg('refresh_token')::token_digest IS NOT NULL AND gets_refresh_token(c, a.granted_scopes, @refresh_token_needs_offline_access::boolean)
-        ) AS family_ends_at,
-        (
-            CASE
-                WHEN a.client_id <> c.client_id THEN 'mismatched'
-                WHEN a.code IS DISTINCT FROM @code::token_digest THEN 'unknown'
-                WHEN sqlc.narg('code_challenge')::text IS DISTINCT FROM a.code_challenge THEN 'mismatched'
-                WHEN sqlc.narg('redirect_uri')::text IS DISTINCT FROM a.redirect_uri
-                    AND NOT (sqlc.narg('redirect_uri')::text IS NULL AND a.code_challenge IS NOT NULL) THEN 'mismatched'
-                WHEN NOT p.fresh AND (a.redeemed_as = @access_token_id::access_token_id) IS NOT TRUE THEN 'proof_replayed'
-                WHEN a.redeemed_at IS NOT NULL AND a.redeemed_as IS DISTINCT FROM @access_token_id::access_token_id THEN 'replayed'
-                WHEN NOT key_fits(a.confirmation, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
-                WHEN NOT binds_as_registered(c, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
-                WHEN c.disabled THEN 'disabled'
-                WHEN NOT is_live(a, c, u, s) THEN 'revoked'
-                WHEN a.redeemed_at IS NULL AND a.code_expires_at <= now() THEN 'expired'
-                WHEN NOT is_within(@resources::text[], coalesce(a.resources, '{}')) THEN 'invalid_target'
-                WHEN sqlc.narg('authorization_details')::jsonb IS NOT NULL
-                    AND NOT details_within(sqlc.narg('authorization_details')::jsonb, a.authorization_details, @compared_types::text[])
-                THEN 'invalid_authorization_details'
-                WHEN a.redeemed_at IS NOT NULL THEN 'retried'
-                ELSE coalesce(judge_again(c, a, a.granted_scopes, @default_scopes::text[], @default_resources::text[]), 'redeemed')
-            END
-        )::outcome AS outcome
+    -- whole rows: to carry their columns one by one through the joins takes longer than all the rest
+    SELECT p.c::oauth_client AS c, a::oauth_authorization AS a, u::"user" AS u, s::session AS s, p.parents, p.fresh,
+        sqlc.narg('refresh_token')::token_digest IS NOT NULL
+            AND gets_refresh_token(p.c, a.granted_scopes, @refresh_token_needs_offline_access::boolean) AS has_refresh_token
     FROM presented AS p
-    JOIN oauth_client AS c ON c.client_id = @client_id::client_id
     JOIN oauth_authorization AS a ON a.id = p.id
     JOIN "user" AS u ON u.id = a.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     FOR NO KEY UPDATE OF a
-), granted AS MATERIALIZED (
-    SELECT f.*, give_subject(f.sector, f.user_id) AS sub,
-        (CASE
-            WHEN f.outcome = 'retried' THEN r.id
-            WHEN f.refresh_token IS NOT NULL THEN sqlc.narg('refresh_token_id')::refresh_token_id
-        END)::refresh_token_id AS refresh_token_id,
-        (CASE
-            WHEN f.outcome = 'retried' AND @access_token_without_row::boolean
-            THEN coalesce(r.access_token_expires_at, f.expires_at, least(f.access_token_ends_at, f.family_ends_at))
-            ELSE least(f.access_token_ends_at, f.family_ends_at)
-        END)::timestamptz AS access_token_expires_at,
-        (CASE
-            WHEN f.outcome = 'redeemed' THEN CASE WHEN f.refresh_token IS NOT NULL THEN least(f.refresh_token_ends_at, f.family_ends_at) END
-            WHEN r.id IS NOT NULL AND (r.authorization_id <> f.id OR r.token IS DISTINCT FROM sqlc.narg('refresh_token')::token_digest)
-            THEN refuse_parameter('RefreshTokenID', 'is that of another token')::timestamptz
-            ELSE r.expires_at
-        END)::timestamptz AS refresh_token_expires_at
+), judged AS MATERIALIZED (
+    SELECT f.c::oauth_client AS c, f.a::oauth_authorization AS a, f.has_refresh_token, sector_of(f.c) AS sector,
+        (f.a).id::authorization_id AS id, (f.a).user_id::user_id AS user_id, (CASE WHEN f.parents = 'locked' THEN (f.a).session_id END)::session_id AS session_id,
+        (f.a).reference_id::reference_id AS reference_id, (f.a).granted_scopes::text[] AS granted_scopes, (f.a).nonce::text AS nonce,
+        (f.a).claims::jsonb AS claims, (f.a).auth_time::timestamptz AS auth_time, (f.a).acr::text AS acr, (f.a).amr::text[] AS amr,
+        ((f.c).metadata ->> 'id_token_signed_response_alg')::text AS id_token_signed_response_alg,
+        asked_or_granted(@resources::text[], (f.a).resources)::text[] AS access_resources,
+        coalesce(details_as_set(sqlc.narg('authorization_details')::jsonb), (f.a).authorization_details)::jsonb AS access_details,
+        -- counted from the redemption, so that a repeated call gets the same answer
+        least(
+            expiry(coalesce((f.a).redeemed_at, now()), @access_token_lifetime::interval, (f.c).access_token_lifetime, 'AccessTokenLifetime'),
+            CASE WHEN (f.a).bound THEN (f.s).expires_at END
+        ) AS access_token_ends_at,
+        family_expiry(
+            coalesce((f.a).redeemed_at, now()), @family_lifetime::interval, (f.c).authorization_lifetime, f.has_refresh_token
+        ) AS family_ends_at,
+        (
+            CASE
+                WHEN (f.a).client_id <> (f.c).client_id THEN 'mismatched'
+                WHEN (f.a).code IS DISTINCT FROM @code::token_digest THEN 'unknown'
+                WHEN sqlc.narg('code_challenge')::text IS DISTINCT FROM (f.a).code_challenge THEN 'mismatched'
+                WHEN sqlc.narg('redirect_uri')::text IS DISTINCT FROM (f.a).redirect_uri
+                    AND NOT (sqlc.narg('redirect_uri')::text IS NULL AND (f.a).code_challenge IS NOT NULL) THEN 'mismatched'
+                WHEN NOT f.fresh AND ((f.a).redeemed_as = @access_token_id::access_token_id) IS NOT TRUE THEN 'proof_replayed'
+                WHEN (f.a).redeemed_at IS NOT NULL AND (f.a).redeemed_as IS DISTINCT FROM @access_token_id::access_token_id THEN 'replayed'
+                WHEN NOT key_fits((f.a).confirmation, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
+                WHEN NOT binds_as_registered(f.c, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
+                WHEN (f.c).disabled THEN 'disabled'
+                WHEN NOT is_live(f.a, f.c, f.u, f.s) THEN 'revoked'
+                WHEN (f.a).redeemed_at IS NULL AND (f.a).code_expires_at <= now() THEN 'expired'
+                WHEN NOT is_within(@resources::text[], coalesce((f.a).resources, '{}')) THEN 'invalid_target'
+                WHEN sqlc.narg('authorization_details')::jsonb IS NOT NULL
+                    AND NOT details_within(sqlc.narg('authorization_details')::jsonb, (f.a).authorization_details, @compared_types::text[])
+                THEN 'invalid_authorization_details'
+                WHEN (f.a).redeemed_at IS NOT NULL THEN 'retried'
+                ELSE coalesce(judge_again(f.c, f.a, (f.a).granted_scopes, @default_scopes::text[], @default_resources::text[]), 'redeemed')
+            END
+        )::outcome AS outcome
     FROM family AS f
-    LEFT JOIN oauth_refresh_token AS r ON r.id = CASE WHEN f.outcome = 'retried' THEN sqlc.narg('refresh_token_id')::refresh_token_id END
-    WHERE f.outcome IN ('redeemed', 'retried')
 ), redeemed AS (
     UPDATE oauth_authorization AS a
-    SET redeemed_at = now(), redeemed_as = @access_token_id::access_token_id, confirmation = g.family_confirmation,
-        max_expires_at = g.family_ends_at,
-        expires_at = CASE WHEN @access_token_without_row::boolean AND g.refresh_token IS NULL
-            THEN expiry_without_row(g.access_token_expires_at, sqlc.narg('access_token')::token_digest)
+    SET redeemed_at = now(), redeemed_as = @access_token_id::access_token_id,
+        confirmation = CASE WHEN is_public(j.c) THEN coalesce(a.confirmation, sqlc.narg('confirmation')::token_confirmation) END,
+        max_expires_at = j.family_ends_at,
+        expires_at = CASE WHEN @access_token_without_row::boolean AND NOT j.has_refresh_token
+            THEN expiry_without_row(least(j.access_token_ends_at, j.family_ends_at), sqlc.narg('access_token')::token_digest)
         END,
         updated_at = now()
-    FROM granted AS g
-    WHERE a.id = g.id AND g.outcome = 'redeemed'
-), replayed_family AS MATERIALIZED (
-    SELECT end_replayed_family(f.id) AS family
-    FROM family AS f
-    WHERE f.outcome = 'replayed'
+    FROM judged AS j
+    WHERE a.id = j.id AND j.outcome = 'redeemed'
+    RETURNING a.id, a.client_id, a.user_id, a.reference_id, a.granted_scopes, a.auth_time, a.resources, a.authorization_details,
+        a.confirmation AS family_confirmation, give_subject(j.sector, a.user_id) AS sub, j.session_id, j.access_resources, j.access_details,
+        NOT @access_token_without_row::boolean AS access_token_has_row,
+        least(j.access_token_ends_at, j.family_ends_at)::timestamptz AS access_token_expires_at,
+        (CASE WHEN j.has_refresh_token THEN sqlc.narg('refresh_token_id')::refresh_token_id END)::refresh_token_id AS refresh_token_id,
+        (CASE WHEN j.has_refresh_token THEN sqlc.narg('refresh_token')::token_digest END)::token_digest AS refresh_token,
+        (CASE WHEN j.has_refresh_token THEN least(
+            expiry(now(), @refresh_token_lifetime::interval, (j.c).refresh_token_lifetime, 'RefreshTokenLifetime'), j.family_ends_at
+        ) END)::timestamptz AS refresh_token_expires_at
 ), new_refresh_token AS (
     INSERT INTO oauth_refresh_token (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
@@ -639,62 +622,67 @@ WITH caller AS MATERIALIZED (
     )
     SELECT g.refresh_token_id, g.refresh_token, g.client_id, g.session_id, g.user_id, g.reference_id, g.refresh_token_expires_at,
         g.granted_scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id, sqlc.narg('data')::jsonb,
-        CASE WHEN @access_token_without_row::boolean THEN expiry_without_row(g.access_token_expires_at, sqlc.narg('access_token')::token_digest) END
-    FROM granted AS g
-    WHERE g.outcome = 'redeemed' AND g.refresh_token IS NOT NULL
+        CASE WHEN NOT g.access_token_has_row THEN expiry_without_row(g.access_token_expires_at, sqlc.narg('access_token')::token_digest) END
+    FROM redeemed AS g
+    WHERE g.refresh_token IS NOT NULL
 ), new_access_token AS (
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
         confirmation, authorization_id, authorization_code_id, data
     )
     SELECT @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, g.client_id, g.session_id, g.user_id, g.reference_id,
-        g.refresh_token_id, g.access_token_expires_at, g.granted_scopes, g.access_resources, g.access_details, g.confirmation, g.id, g.id,
-        sqlc.narg('data')::jsonb
-    FROM granted AS g
-    WHERE g.outcome = 'redeemed' AND NOT @access_token_without_row::boolean
+        g.refresh_token_id, g.access_token_expires_at, g.granted_scopes, g.access_resources, g.access_details,
+        sqlc.narg('confirmation')::token_confirmation, g.id, g.id, sqlc.narg('data')::jsonb
+    FROM redeemed AS g
+    WHERE g.access_token_has_row
     ON CONFLICT DO NOTHING -- the id or token of another one is refused below
     RETURNING id
 ), answer AS MATERIALIZED (
-    -- a repeated call gets what was written before, even if the session was extended or the client changed since
-    SELECT g.sub, g.refresh_token_id, g.refresh_token_expires_at,
-        (CASE WHEN e.authorization_id IS NULL THEN g.access_resources ELSE e.resources END)::text[] AS resources,
-        (CASE WHEN e.authorization_id IS NULL THEN g.access_details ELSE e.authorization_details END)::jsonb AS authorization_details,
+    -- w is about a call that is repeated
+    SELECT coalesce(g.sub, w.sub)::subject AS sub, coalesce(g.refresh_token_id, w.refresh_token_id)::refresh_token_id AS refresh_token_id,
+        coalesce(g.refresh_token_expires_at, w.refresh_token_expires_at)::timestamptz AS refresh_token_expires_at,
+        coalesce(g.access_resources, w.resources)::text[] AS resources,
+        coalesce(g.access_details, w.authorization_details)::jsonb AS authorization_details,
         (CASE
-            WHEN e.authorization_id IS NULL THEN g.access_token_expires_at
-            WHEN e.authorization_id = g.id THEN e.expires_at
+            WHEN g.id IS NULL THEN w.access_token_expires_at
+            WHEN EXISTS (SELECT FROM new_access_token)
+                OR (find_issued_access_token(
+                    @access_token_id::access_token_id, g.client_id, sqlc.narg('access_token')::token_digest, NULL, 'AccessTokenID'
+                )).authorization_id IS NULL
+            THEN g.access_token_expires_at
             ELSE refuse_parameter('AccessTokenID', 'is that of another token')::timestamptz
-        END)::timestamptz AS access_token_expires_at
-    FROM granted AS g
-    LEFT JOIN LATERAL (
-        SELECT f.authorization_id, f.expires_at, f.resources, f.authorization_details
-        FROM find_issued_access_token(@access_token_id::access_token_id, g.client_id, sqlc.narg('access_token')::token_digest, NULL, 'AccessTokenID')
-            AS f (authorization_id, expires_at, scopes, resources, authorization_details, act)
-        WHERE NOT EXISTS (SELECT FROM new_access_token)
-    ) AS e ON true
+        END)::timestamptz AS access_token_expires_at,
+        CASE WHEN j.outcome = 'replayed' THEN end_replayed_family(j.id) END AS replayed_family
+    FROM judged AS j
+    LEFT JOIN redeemed AS g ON true
+    CROSS JOIN answer_redeemed_code(
+        CASE WHEN j.outcome = 'retried' THEN j.a END, j.sector, sqlc.narg('refresh_token_id')::refresh_token_id,
+        sqlc.narg('refresh_token')::token_digest, @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest,
+        @access_token_without_row::boolean, least(j.access_token_ends_at, j.family_ends_at), j.access_resources, j.access_details
+    ) AS w (sub, refresh_token_id, refresh_token_expires_at, access_token_expires_at, resources, authorization_details)
 )
 SELECT (CASE
-        WHEN f.outcome = 'redeemed' THEN 'redeemed' -- nothing to note
+        WHEN j.outcome = 'redeemed' THEN 'redeemed' -- nothing to note
         ELSE noted(
-            coalesce(f.outcome, CASE WHEN EXISTS (SELECT FROM caller) THEN 'unknown' ELSE 'unauthenticated' END::outcome)::outcome,
-            'RedeemAuthorizationCode', of_user => f.user_id, of_client => @client_id::client_id, of_session => f.session_id, of_family => f.id,
+            coalesce(j.outcome, CASE WHEN EXISTS (SELECT FROM presented) THEN 'unknown' ELSE 'unauthenticated' END::outcome)::outcome,
+            'RedeemAuthorizationCode', of_user => j.user_id, of_client => @client_id::client_id, of_session => j.session_id, of_family => j.id,
             why => CASE
-                WHEN f.outcome IS DISTINCT FROM 'mismatched' THEN NULL
-                WHEN f.client_id <> @client_id::client_id THEN 'client'
-                WHEN sqlc.narg('code_challenge')::text IS DISTINCT FROM f.code_challenge THEN 'code_challenge'
-                WHEN coalesce(sqlc.narg('redirect_uri')::text, CASE WHEN f.code_challenge IS NOT NULL THEN f.redirect_uri END)
-                    IS DISTINCT FROM f.redirect_uri THEN 'redirect_uri'
+                WHEN j.outcome IS DISTINCT FROM 'mismatched' THEN NULL
+                WHEN (j.a).client_id <> @client_id::client_id THEN 'client'
+                WHEN sqlc.narg('code_challenge')::text IS DISTINCT FROM (j.a).code_challenge THEN 'code_challenge'
+                WHEN coalesce(sqlc.narg('redirect_uri')::text, CASE WHEN (j.a).code_challenge IS NOT NULL THEN (j.a).redirect_uri END)
+                    IS DISTINCT FROM (j.a).redirect_uri THEN 'redirect_uri'
                 ELSE 'key'
             END,
             from_address => sqlc.narg('ip_address')::text
         )
     END)::outcome AS outcome,
-    f.id AS authorization_id, f.user_id, w.sub, f.session_id, f.reference_id, f.granted_scopes, w.resources, w.authorization_details, f.nonce,
-    f.claims, f.auth_time, f.acr, f.amr, w.refresh_token_id, w.access_token_expires_at, w.refresh_token_expires_at,
-    f.id_token_signed_response_alg
+    j.id AS authorization_id, j.user_id, w.sub, j.session_id, j.reference_id, j.granted_scopes, w.resources, w.authorization_details, j.nonce,
+    j.claims, j.auth_time, j.acr, j.amr, w.refresh_token_id, w.access_token_expires_at, w.refresh_token_expires_at,
+    j.id_token_signed_response_alg
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN family AS f ON true
-LEFT JOIN answer AS w ON true
-LEFT JOIN replayed_family AS r ON true;
+LEFT JOIN judged AS j ON true
+LEFT JOIN answer AS w ON true;
 
 -- IssueGrant grants a client access to a user's resources without a request or a code, and issues the tokens (RFC 6749, section 4.5). It is
 -- for extension grants, impersonation and administrators. The server has decided that the user may be acted for; this call decides what the

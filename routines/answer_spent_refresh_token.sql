@@ -33,9 +33,11 @@ BEGIN
     scopes := access_scopes;
     resources := access_resources;
     authorization_details := access_details;
+    IF successor_id = same_successor THEN
+        SELECT n.access_token_expires_at INTO access_token_expires_at FROM oauth_refresh_token AS n WHERE n.id = same_successor;
+    END IF;
     access_token_expires_at := coalesce(
-        (SELECT n.access_token_expires_at FROM oauth_refresh_token AS n WHERE n.id = r.successor_id AND n.id = same_successor),
-        least(expiry(j.since, lifetime, c.access_token_lifetime, 'AccessTokenLifetime'), ends_at)
+        access_token_expires_at, least(expiry(j.since, lifetime, c.access_token_lifetime, 'AccessTokenLifetime'), ends_at)
     );
     IF NOT without_row THEN
         -- It refers to the token presented, which is locked; the successor may be gone.

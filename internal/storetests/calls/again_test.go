@@ -11,6 +11,7 @@ import (
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/token"
 )
 
 // What a call is answered that is repeated after a while, or not quite as it was.
@@ -243,6 +244,45 @@ func TestRepeatedGrantAnswersItsOwnTokens(t *testing.T) {
 	if e := again().AccessTokenExpiresAt; e == nil || e.After(*row.AccessTokenExpiresAt) {
 		t.Errorf("without its row, the access token expires at %v", e)
 	}
+}
+
+// The id of an access token of the same family is that of another token, too, unless the very call is repeated that issued it.
+func TestAccessTokenIDThatTheFamilyHasUsedIsAnError(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	_, code := w.Grant()
+	redemption := w.RedeemParams(code)
+	_, err := w.Q.RedeemAuthorizationCode(w.Ctx, redemption)
+	w.OK(err)
+	refresh := "rt-" + code
+	for what, digest := range map[string]*token.Digest{"its digest": redemption.AccessToken, "another one": new(fixture.Digest("another")), "none": nil} {
+		rotation, _ := w.RotateParams(refresh)
+		rotation.AccessTokenID, rotation.AccessToken = redemption.AccessTokenID, digest
+		w.Unchanged(func() {
+			_, err := w.Q.RotateRefreshToken(w.Ctx, rotation)
+			wantEqual(t, "rotation with "+what, pgErrorOf(err).Message, "AccessTokenID is that of another token")
+			if digest != redemption.AccessToken {
+				again := redemption
+				again.AccessToken = digest
+				_, err = w.Q.RedeemAuthorizationCode(w.Ctx, again)
+				wantEqual(t, "redemption with "+what, pgErrorOf(err).Message, "AccessTokenID is that of another token")
+			}
+		})
+	}
+	w.Rotate(refresh, store.OutcomeRotated)
+
+	// Another server can have written a token of the family before its code is redeemed.
+	grant, code := w.Grant()
+	redemption = w.RedeemParams(code)
+	w.Exec(
+		`INSERT INTO oauth_access_token (id, token, client_id, user_id, authorization_id, authorization_code_id, scopes, expires_at)
+		SELECT $2, $3, a.client_id, a.user_id, a.id, a.id, a.granted_scopes, now() + interval '1 hour' FROM oauth_authorization AS a WHERE a.id = $1`,
+		string(grant), string(redemption.AccessTokenID), string(*redemption.AccessToken),
+	)
+	w.Unchanged(func() {
+		_, err := w.Q.RedeemAuthorizationCode(w.Ctx, redemption)
+		wantEqual(t, "redemption with its digest", pgErrorOf(err).Message, "AccessTokenID is that of another token")
+	})
 }
 
 // Where the contract says that an id or a code of something else is an error, it is one, and nothing changes.

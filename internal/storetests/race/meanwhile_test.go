@@ -2,6 +2,7 @@ package race
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -59,6 +60,53 @@ func TestRaceAccessTokenIDOfTwoCalls(t *testing.T) {
 		err = second.finish()
 		if e, found := errors.AsType[*pgconn.PgError](err); !second.waited || !found || e.Code != "22023" || !strings.Contains(e.Message, "AccessTokenID is") {
 			t.Errorf("%s: waited %t, %s, %v; want an error that names AccessTokenID", name, second.waited, got, err)
+		}
+	}
+}
+
+// TestRaceSameCallTwiceIsAnsweredAlike lets a call wait for another that is the very same: both are answered the same tokens.
+func TestRaceSameCallTwiceIsAnsweredAlike(t *testing.T) {
+	t.Parallel()
+	w := newRaceWorld(t, 5)
+	c := w.conns(1)[0]
+	s := w.newScene(false, false)
+	redemption := s.redemption(s.coded.code, fixture.Unique("at"), fixture.Unique("rt"))
+	rotation := s.rotation(s.at.refresh, fixture.Unique("rt"), fixture.Unique("at"))
+	poll := s.poll(s.device, fixture.Unique("at"))
+	for name, call := range map[string]func(*store.Queries) (any, store.Outcome, error){
+		"RedeemAuthorizationCode": func(q *store.Queries) (any, store.Outcome, error) {
+			r, err := q.RedeemAuthorizationCode(w.Ctx, redemption)
+			o := r.Outcome
+			r.Outcome = ""
+			return r, o, err
+		},
+		"RotateRefreshToken": func(q *store.Queries) (any, store.Outcome, error) {
+			r, err := q.RotateRefreshToken(w.Ctx, rotation)
+			o := r.Outcome
+			r.Outcome = ""
+			return r, o, err
+		},
+		"PollDeviceCode": func(q *store.Queries) (any, store.Outcome, error) {
+			r, err := q.PollDeviceCode(w.Ctx, poll)
+			o := r.Outcome
+			r.Outcome = ""
+			return r, o, err
+		},
+	} {
+		first := w.transaction()
+		want, _, err := call(first.q)
+		w.OK(err)
+		var got any
+		var outcome store.Outcome
+		second := w.besides(c, func() (err error) {
+			got, outcome, err = call(store.New(c))
+			return err
+		})
+		first.commits()
+		w.OK(second.finish())
+		w.Want(name, outcome, store.OutcomeRetried)
+		if !second.waited || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: waited %t, and is answered\n%+v, want\n%+v", name, second.waited, got, want)
 		}
 	}
 }

@@ -834,6 +834,7 @@ const schemaFunctions = `
 	add_actor(jsonb,text)
 	agreed_resource_scopes(oauth_consent)
 	agreed_scopes(oauth_consent)
+	answer_redeemed_code(oauth_authorization,text,refresh_token_id,token_digest,access_token_id,token_digest,boolean,timestamp with time zone,text[],jsonb)
 	answer_spent_refresh_token(refresh_token_id,outcome,text,oauth_client,interval,boolean,refresh_token_id,access_token_id,token_digest,boolean,interval,timestamp with time zone,jsonb,jsonb,jsonb,text[],text[],jsonb)
 	as_set(text[])
 	asked_or_granted(text[],text[])
