@@ -70,6 +70,10 @@ func TestRaceOfEachConditionalWrite(t *testing.T) {
 					if s, ok := n.Fun.(*ast.SelectorExpr); ok {
 						methods[name][s.Sel.Name] = true
 					}
+				case *ast.SelectorExpr:
+					if _, ok := n.X.(*ast.ParenExpr); ok { // (*store.Queries).Call, which is called where it is passed to
+						methods[name][n.Sel.Name] = true
+					}
 				}
 				return true
 			})
