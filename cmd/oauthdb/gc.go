@@ -61,7 +61,14 @@ begins anew if no pass has looked at it for longer than the retention.`,
 			if err != nil {
 				return err
 			}
-			pool, err := s.pool(ctx, db.Options{PgBouncer: t.pgbouncer})
+			config, err := db.ParseConfig(s.url, db.Options{PgBouncer: t.pgbouncer})
+			if err != nil {
+				return err
+			}
+			if params := config.ConnConfig.RuntimeParams; !t.pgbouncer && params["synchronous_commit"] == "" {
+				params["synchronous_commit"] = "off" // what a crash undoes, the next pass deletes again
+			}
+			pool, err := db.OpenConfig(ctx, config)
 			if err != nil {
 				return err
 			}
