@@ -215,7 +215,8 @@ type timed struct {
 }
 
 func (t *timed) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
-	return timedRow{t.DBTX.QueryRow(ctx, sql, args...), t, time.Now()}
+	began := time.Now()
+	return timedRow{t.DBTX.QueryRow(ctx, sql, args...), t, began}
 }
 
 type timedRow struct {
