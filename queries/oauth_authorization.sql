@@ -906,7 +906,7 @@ SELECT noted(
 -- rows that are locked.
 -- name: MarkDeadAuthorizations :one
 WITH page AS MATERIALIZED (
-    SELECT p.id
+    SELECT p.id, p.ctid::tid AS ctid
     FROM oauth_authorization AS p
     WHERE p.id > @after_id::authorization_id
     ORDER BY p.id
@@ -922,7 +922,7 @@ WITH page AS MATERIALIZED (
     JOIN oauth_client AS c ON c.client_id = a.client_id
     JOIN "user" AS u ON u.id = a.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE a.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+    WHERE a.ctid = ANY (ARRAY(SELECT p.ctid FROM page AS p))
       AND a.revoked_at IS NULL
       AND a.status = 'approved'
       AND (

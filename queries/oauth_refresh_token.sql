@@ -360,7 +360,7 @@ LEFT JOIN last AS l ON true;
 -- NULL when no token is left. It skips rows that are locked.
 -- name: DeleteSpentRefreshTokens :one
 WITH page AS MATERIALIZED (
-    SELECT p.id
+    SELECT p.id, p.ctid::tid AS ctid
     FROM oauth_refresh_token AS p
     WHERE p.expires_at IS NULL AND p.id > @after_id::refresh_token_id
     ORDER BY p.id
@@ -368,7 +368,7 @@ WITH page AS MATERIALIZED (
 ), due AS MATERIALIZED (
     SELECT r.ctid::tid AS ctid
     FROM oauth_refresh_token AS r
-    WHERE r.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+    WHERE r.ctid = ANY (ARRAY(SELECT p.ctid FROM page AS p))
       AND r.revoked <= now() - @retention::interval
       AND (r.access_token_expires_at IS NULL OR r.access_token_expires_at <= now())
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.refresh_id = r.id)

@@ -67,7 +67,7 @@ func (q *Queries) DeleteExpiredRefreshTokens(ctx context.Context, arg DeleteExpi
 
 const deleteSpentRefreshTokens = `-- name: DeleteSpentRefreshTokens :one
 WITH page AS MATERIALIZED (
-    SELECT p.id
+    SELECT p.id, p.ctid::tid AS ctid
     FROM oauth_refresh_token AS p
     WHERE p.expires_at IS NULL AND p.id > $1::refresh_token_id
     ORDER BY p.id
@@ -75,7 +75,7 @@ WITH page AS MATERIALIZED (
 ), due AS MATERIALIZED (
     SELECT r.ctid::tid AS ctid
     FROM oauth_refresh_token AS r
-    WHERE r.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+    WHERE r.ctid = ANY (ARRAY(SELECT p.ctid FROM page AS p))
       AND r.revoked <= now() - $3::interval
       AND (r.access_token_expires_at IS NULL OR r.access_token_expires_at <= now())
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.refresh_id = r.id)
