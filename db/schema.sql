@@ -447,6 +447,21 @@ END);
 
 COMMENT ON DOMAIN public.text_list IS 'A list of texts, none of them NULL.';
 
+CREATE TYPE public.token_answer AS (
+	outcome public.outcome,
+	sub text COLLATE pg_catalog."C",
+	session_id text COLLATE pg_catalog."C",
+	scopes text[],
+	resources text[],
+	authorization_details jsonb,
+	refresh_token_id text COLLATE pg_catalog."C",
+	refresh_token text COLLATE pg_catalog."C",
+	refresh_token_expires_at timestamp with time zone,
+	access_token_expires_at timestamp with time zone
+);
+
+COMMENT ON TYPE public.token_answer IS 'What a call that issues tokens answers: the outcome, NULL if the call judges it elsewhere, and what the tokens are.';
+
 CREATE TYPE public.token_kind AS ENUM (
     'access_token',
     'refresh_token'
@@ -469,33 +484,23 @@ CREATE DOMAIN public.totp_period AS integer
 
 COMMENT ON DOMAIN public.totp_period IS 'How many seconds a step lasts (RFC 6238, section 4.1).';
 
-CREATE FUNCTION public.client_key(client_id text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (octet_length(client_id) > 64) THEN md5(client_id) ELSE client_id END;
-
-COMMENT ON FUNCTION public.client_key(client_id text) IS 'The key of a client in ended_grants. A long client_id is hashed.';
-
-CREATE FUNCTION public.sum_of_counters(counters jsonb, key text) RETURNS bigint
+CREATE FUNCTION public.times_ended(ended_grants jsonb, client_id text, reference_id text) RETURNS bigint
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO 'public', 'pg_temp'
     AS $$
+DECLARE
+    counters jsonb := ended_grants -> client_key(client_id); -- once, as a large map is fetched each time
 BEGIN
     -- counters only rise, so equal sums mean equal counters
-    RETURN coalesce((counters ->> '')::bigint, 0) + coalesce((counters ->> key)::bigint, 0);
+    RETURN coalesce((counters ->> '')::bigint, 0) + coalesce((counters ->> tenant_key(reference_id))::bigint, 0);
 END
 $$;
 
-COMMENT ON FUNCTION public.sum_of_counters(counters jsonb, key text) IS 'How often the grants of a user to a client were ended in all tenants, and in one. For pair_epoch.';
-
-CREATE FUNCTION public.tenant_key(reference_id text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (reference_id IS NULL) THEN '-'::text WHEN (octet_length(reference_id) > 64) THEN ('.'::text || md5(reference_id)) ELSE ('.'::text || reference_id) END;
-
-COMMENT ON FUNCTION public.tenant_key(reference_id text) IS 'The key of a tenant in ended_grants. A long reference_id is hashed. If two hashes collide, ending one tenant''s grants ends the other''s too, which is safe.';
+COMMENT ON FUNCTION public.times_ended(ended_grants jsonb, client_id text, reference_id text) IS 'Part of pair_epoch, for a user who has ended grants: how often those to a client were ended in all tenants, and in one. Not inlined, so that others don''t pay for it.';
 
 CREATE FUNCTION public.pair_epoch(ended_grants jsonb, client_id text, reference_id text) RETURNS bigint
     LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN CASE WHEN (pg_column_size(ended_grants) <= 8) THEN (0)::bigint ELSE public.sum_of_counters((ended_grants -> public.client_key(client_id)), public.tenant_key(reference_id)) END;
+    RETURN CASE WHEN (pg_column_size(ended_grants) <= 8) THEN (0)::bigint ELSE public.times_ended(ended_grants, client_id, reference_id) END;
 
 COMMENT ON FUNCTION public.pair_epoch(ended_grants jsonb, client_id text, reference_id text) IS 'How often the grants of a user to a client were ended, in all tenants or in this one.';
 
@@ -581,11 +586,11 @@ COMMENT ON COLUMN public."user".suspended_at IS 'When the user was suspended. Un
 
 COMMENT ON COLUMN public."user".deleted_at IS 'When the user was deleted. The row stays, without personal data, until the collector has erased everything that refers to it.';
 
-CREATE FUNCTION public.session_is_live(s public.session, u public."user") RETURNS boolean
+CREATE FUNCTION public.session_goes_on(s public.session, u public."user") RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN COALESCE((((s).ended_at IS NULL) AND ((s).expires_at > now()) AND ((s).user_sessions_epoch >= (u).sessions_epoch) AND ((u).suspended_at IS NULL) AND ((u).deleted_at IS NULL)), false);
+    RETURN (((s).ended_at IS NULL) AND ((s).expires_at > now()) AND ((s).user_sessions_epoch >= (u).sessions_epoch));
 
-COMMENT ON FUNCTION public.session_is_live(s public.session, u public."user") IS 'Whether a session of the user is live. Never NULL.';
+COMMENT ON FUNCTION public.session_goes_on(s public.session, u public."user") IS 'Part of session_is_live: whether a session of the user has neither ended nor expired. NULL without a session or a user.';
 
 CREATE TABLE public.oauth_authorization (
     id public.stored_authorization_id NOT NULL,
@@ -949,7 +954,7 @@ COMMENT ON COLUMN public.oauth_client.consents_epoch IS 'Rises when the client c
 
 CREATE FUNCTION public.is_ended(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN (NOT COALESCE((((a).revoked_at IS NULL) AND ((a).client_epoch = (c).grants_epoch) AND ((u).suspended_at IS NULL) AND ((u).deleted_at IS NULL) AND ((a).user_epoch = (u).grants_epoch) AND ((a).pair_epoch = public.pair_epoch(((u).ended_grants)::jsonb, ((a).client_id)::text, ((a).reference_id)::text)) AND ((NOT (a).bound) OR public.session_is_live(s, u))), false));
+    RETURN (NOT COALESCE((((a).revoked_at IS NULL) AND ((a).client_epoch = (c).grants_epoch) AND ((u).suspended_at IS NULL) AND ((u).deleted_at IS NULL) AND ((a).user_epoch = (u).grants_epoch) AND ((a).pair_epoch = public.pair_epoch(((u).ended_grants)::jsonb, ((a).client_id)::text, ((a).reference_id)::text)) AND ((NOT (a).bound) OR public.session_goes_on(s, u))), false));
 
 COMMENT ON FUNCTION public.is_ended(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether the family a, granted by u to c, has been ended for good. s is the session of a bound family; it is ignored for others. Never NULL; true for an authorization that was never granted.';
 
@@ -1193,38 +1198,69 @@ $$;
 
 COMMENT ON FUNCTION public.answer_redeemed_code(a public.oauth_authorization, sector text, new_refresh_id public.refresh_token_id, new_refresh_token public.token_digest, new_id public.access_token_id, new_token public.token_digest, without_row boolean, ends_at timestamp with time zone, access_resources text[], access_details jsonb, OUT sub public.subject, OUT refresh_token_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone, OUT resources text[], OUT authorization_details jsonb) IS 'Part of RedeemAuthorizationCode: what a repeated call is answered about the tokens that it wrote before. NULLs without a family. VOLATILE, so that it sees tokens that the same call wrote while this one waited for the family.';
 
-CREATE FUNCTION public.answer_spent_refresh_token(spent public.refresh_token_id, judged public.outcome, parents text, c public.oauth_client, grace interval, until_used boolean, same_successor public.refresh_token_id, new_id public.access_token_id, new_token public.token_digest, without_row boolean, lifetime interval, ends_at timestamp with time zone, proven jsonb, act jsonb, data jsonb, access_scopes text[], access_resources text[], access_details jsonb, OUT outcome public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone, OUT session_id public.session_id, OUT sub public.subject, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb) RETURNS record
+CREATE FUNCTION public.answer_spent_refresh_token(spent public.refresh_token_id, judged public.outcome, fresh boolean, parents text, c public.oauth_client, grace interval, until_used boolean, same_successor public.refresh_token_id, new_id public.access_token_id, new_token public.token_digest, without_row boolean, lifetime interval, ends_at timestamp with time zone, proven jsonb, act jsonb, data jsonb, access_scopes text[], access_resources text[], access_details jsonb) RETURNS public.token_answer
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
-    j record;
     r oauth_refresh_token;
+    n oauth_refresh_token;
+    w token_answer;
     earlier record;
 BEGIN
-    IF spent IS NULL THEN
-        RETURN;
+    IF NOT fresh THEN
+        w.outcome := 'proof_replayed';
+        RETURN w;
     END IF;
-    j := judge_spent_refresh_token(spent, same_successor, grace, until_used);
-    outcome := CASE WHEN j.verdict = 'retried' AND judged <> 'rotated' THEN judged ELSE j.verdict END;
-    IF outcome <> 'retried' THEN
-        RETURN;
+    SELECT t.* INTO r FROM oauth_refresh_token AS t WHERE t.id = spent FOR KEY SHARE;
+    SELECT t.* INTO n FROM oauth_refresh_token AS t WHERE t.id = r.successor_id;
+    w.outcome := CASE
+        WHEN r.id IS NULL THEN 'unknown'
+        WHEN r.successor_id IS NULL THEN 'replayed'
+        -- collected: if the family goes on, it was used before
+        WHEN n.revoked IS NOT NULL
+            OR n.id IS NULL AND EXISTS (SELECT FROM oauth_refresh_token AS x WHERE x.authorization_id = r.authorization_id AND x.revoked IS NULL)
+        -- the same call again is no other presentation: whoever made it gave it up, and the database got to it later
+        THEN CASE WHEN r.successor_id = same_successor THEN 'superseded' ELSE 'replayed' END::outcome
+        WHEN n.id IS NULL OR n.expires_at <= now() THEN 'expired'
+        WHEN r.successor_id = same_successor
+            OR coalesce(c.refresh_grace_until_used, until_used)
+            OR (coalesce(c.refresh_grace, grace) > interval '0' AND now() < r.revoked + coalesce(c.refresh_grace, grace))
+        THEN CASE WHEN judged = 'rotated' THEN 'retried' ELSE judged END
+        ELSE 'replayed'
+    END;
+    IF w.outcome = 'replayed' THEN
+        UPDATE oauth_authorization AS a
+        SET revoked_at = now(), revoked_reason = 'refresh_token_reused', updated_at = now()
+        WHERE a.id = r.authorization_id AND a.revoked_at IS NULL;
+        -- Another server spent it, so it is not known which tokens descend from it: all grants of the pair end.
+        IF r.successor_id IS NULL THEN
+            UPDATE "user" AS u
+            SET ended_grants = end_pair(u.ended_grants, r.client_id, ''),
+                grants_epoch = u.grants_epoch + (end_pair(u.ended_grants, r.client_id, '') = '{}')::integer,
+                updated_at = now()
+            WHERE u.id = r.user_id;
+        END IF;
+    END IF;
+    IF w.outcome <> 'retried' THEN
+        RETURN w;
     END IF;
 
-    successor := j.successor;
-    successor_id := j.successor_id;
-    refresh_token_expires_at := j.successor_expires_at;
-    SELECT t.* INTO r FROM oauth_refresh_token AS t WHERE t.id = spent;
-    session_id := CASE WHEN parents = 'locked' THEN r.session_id END;
-    sub := give_subject(sector_of(c), r.user_id);
-    scopes := access_scopes;
-    resources := access_resources;
-    authorization_details := access_details;
-    IF successor_id = same_successor THEN
-        SELECT n.access_token_expires_at INTO access_token_expires_at FROM oauth_refresh_token AS n WHERE n.id = same_successor;
-    END IF;
-    access_token_expires_at := coalesce(
-        access_token_expires_at, least(expiry(j.since, lifetime, c.access_token_lifetime, 'AccessTokenLifetime'), ends_at)
+    w.sub := give_subject(sector_of(c), r.user_id);
+    w.session_id := CASE WHEN parents = 'locked' THEN r.session_id END;
+    w.scopes := access_scopes;
+    w.resources := access_resources;
+    w.authorization_details := access_details;
+    w.refresh_token_id := r.successor_id;
+    w.refresh_token := r.successor;
+    w.refresh_token_expires_at := n.expires_at;
+    -- a repeated call's are counted from the rotation, so that it gets the same answer
+    w.access_token_expires_at := coalesce(
+        CASE WHEN n.id = same_successor THEN n.access_token_expires_at END,
+        least(
+            expiry(CASE WHEN n.id = same_successor THEN r.revoked ELSE now() END, lifetime, c.access_token_lifetime, 'AccessTokenLifetime'),
+            ends_at
+        )
     );
     IF NOT without_row THEN
         -- It refers to the token presented, which is locked; the successor may be gone.
@@ -1233,19 +1269,17 @@ BEGIN
             confirmation, act, authorization_id, authorization_code_id, data, requested_user_info_claims
         )
         VALUES (
-            new_id, new_token, r.client_id, session_id, r.user_id, r.reference_id, r.id, access_token_expires_at, scopes, resources,
-            authorization_details, proven, act, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id),
+            new_id, new_token, r.client_id, w.session_id, r.user_id, r.reference_id, r.id, w.access_token_expires_at, w.scopes, w.resources,
+            w.authorization_details, proven, act, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id),
             coalesce(data, r.data), r.requested_user_info_claims
         )
         ON CONFLICT DO NOTHING; -- of id and token: of two same calls at once, either may conflict first
         IF FOUND THEN
-            RETURN;
+            RETURN w;
         END IF;
-    ELSIF successor_id <> same_successor THEN
+    ELSIF n.id <> same_successor THEN
         UPDATE oauth_refresh_token AS t
-        SET access_token_expires_at = greatest(
-                t.access_token_expires_at, expiry_without_row(answer_spent_refresh_token.access_token_expires_at, new_token)
-            ),
+        SET access_token_expires_at = greatest(t.access_token_expires_at, expiry_without_row(w.access_token_expires_at, new_token)),
             updated_at = now()
         WHERE t.id = r.id;
     END IF;
@@ -1255,15 +1289,16 @@ BEGIN
     IF earlier.authorization_id <> r.authorization_id THEN
         PERFORM refuse_parameter('AccessTokenID', 'is that of another token');
     ELSIF earlier.authorization_id IS NOT NULL THEN
-        scopes := earlier.scopes;
-        resources := earlier.resources;
-        authorization_details := earlier.authorization_details;
-        access_token_expires_at := earlier.expires_at;
+        w.scopes := earlier.scopes;
+        w.resources := earlier.resources;
+        w.authorization_details := earlier.authorization_details;
+        w.access_token_expires_at := earlier.expires_at;
     END IF;
+    RETURN w;
 END
 $$;
 
-COMMENT ON FUNCTION public.answer_spent_refresh_token(spent public.refresh_token_id, judged public.outcome, parents text, c public.oauth_client, grace interval, until_used boolean, same_successor public.refresh_token_id, new_id public.access_token_id, new_token public.token_digest, without_row boolean, lifetime interval, ends_at timestamp with time zone, proven jsonb, act jsonb, data jsonb, access_scopes text[], access_resources text[], access_details jsonb, OUT outcome public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone, OUT session_id public.session_id, OUT sub public.subject, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb) IS 'Part of RotateRefreshToken: the outcome for a spent token, by judge_spent_refresh_token. A retry that is allowed what it asks for gets another access token here, or what the same call got before.';
+COMMENT ON FUNCTION public.answer_spent_refresh_token(spent public.refresh_token_id, judged public.outcome, fresh boolean, parents text, c public.oauth_client, grace interval, until_used boolean, same_successor public.refresh_token_id, new_id public.access_token_id, new_token public.token_digest, without_row boolean, lifetime interval, ends_at timestamp with time zone, proven jsonb, act jsonb, data jsonb, access_scopes text[], access_resources text[], access_details jsonb) IS 'Part of RotateRefreshToken: the answer about a token that is spent, with a proof that is fresh. While its successor is unused, a repeated call is retried, and so is any within the client''s grace, or at any time if the client has that; a retry that is allowed what it asks for gets another access token, or what the same call got before. Once the successor is used, a repeated call is superseded. Otherwise the token is replayed, and the family ends (RFC 9700, section 4.14.2). VOLATILE, so that it sees what was committed while the statement waited for the token.';
 
 CREATE FUNCTION public.as_set(list text[]) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -1314,9 +1349,26 @@ CREATE FUNCTION public.is_public(c public.oauth_client) RETURNS boolean
 
 COMMENT ON FUNCTION public.is_public(c public.oauth_client) IS 'Whether a client is public: it can''t keep a secret (RFC 6749, section 2.1).';
 
+CREATE FUNCTION public.may_use_key(c public.oauth_client, method text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN CASE
+        WHEN method = 'private_key_jwt'
+        THEN c.token_endpoint_auth_method = method
+            OR (c.token_endpoint_auth_method IS NULL AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL)
+        WHEN method IN ('tls_client_auth', 'self_signed_tls_client_auth')
+        THEN c.token_endpoint_auth_method IN ('tls_client_auth', 'self_signed_tls_client_auth')
+    END;
+END
+$$;
+
+COMMENT ON FUNCTION public.may_use_key(c public.oauth_client, method text) IS 'Part of authenticates: whether a client may authenticate by a key or certificate. Not inlined, so that clients with a secret, or none, don''t pay for it.';
+
 CREATE FUNCTION public.authenticates(c public.oauth_client, method text, presented public.token_digest) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN COALESCE((((c).client_id IS NOT NULL) AND CASE WHEN (method = 'verified'::text) THEN true WHEN public.is_public(c) THEN (method = 'none'::text) WHEN (method = ANY (ARRAY['client_secret_basic'::text, 'client_secret_post'::text])) THEN ((COALESCE((c).token_endpoint_auth_method, method) = ANY (ARRAY['client_secret_basic'::text, 'client_secret_post'::text])) AND (((((c).client_secret)::text = (presented)::text) AND (((c).client_secret_expires_at IS NULL) OR (((c).client_secret_expires_at)::timestamp with time zone > now()))) OR public.is_older_secret(((c).client_id)::text, (presented)::text))) WHEN (method = 'private_key_jwt'::text) THEN (((c).token_endpoint_auth_method = method) OR (((c).token_endpoint_auth_method IS NULL) AND ((c).client_secret IS NULL) AND ((c).foreign_secret_hash IS NULL))) WHEN (method = ANY (ARRAY['tls_client_auth'::text, 'self_signed_tls_client_auth'::text])) THEN ((c).token_endpoint_auth_method = ANY (ARRAY['tls_client_auth'::text, 'self_signed_tls_client_auth'::text])) ELSE NULL::boolean END), false);
+    RETURN COALESCE((((c).client_id IS NOT NULL) AND CASE WHEN (method = 'verified'::text) THEN true WHEN public.is_public(c) THEN (method = 'none'::text) WHEN (method = ANY (ARRAY['client_secret_basic'::text, 'client_secret_post'::text])) THEN ((COALESCE((c).token_endpoint_auth_method, method) = ANY (ARRAY['client_secret_basic'::text, 'client_secret_post'::text])) AND (((((c).client_secret)::text = (presented)::text) AND (((c).client_secret_expires_at IS NULL) OR (((c).client_secret_expires_at)::timestamp with time zone > now()))) OR public.is_older_secret(((c).client_id)::text, (presented)::text))) ELSE public.may_use_key(c, method) END), false);
 
 COMMENT ON FUNCTION public.authenticates(c public.oauth_client, method text, presented public.token_digest) IS 'Whether a client is authenticated by a method of the kind that it is registered for (RFC 6749, section 2.3; RFC 7591, section 2). A secret is compared by its digest; a key or certificate has been verified by the server. The method verified means that the server has authenticated the client in a step of its own. A client without a registered method may use its secret, or a key if it has no secret. Never NULL.';
 
@@ -1355,6 +1407,12 @@ END
 $$;
 
 COMMENT ON FUNCTION public.client_is_used(of_client text, agreed_since timestamp with time zone) IS 'Part of MarkUnusedClients: whether there is anything that a client has asked for or was granted, dead or live, or a consent of no earlier than agreed_since. VOLATILE, so that it sees what was committed before the client was locked.';
+
+CREATE FUNCTION public.client_key(client_id text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (octet_length(client_id) > 64) THEN md5(client_id) ELSE client_id END;
+
+COMMENT ON FUNCTION public.client_key(client_id text) IS 'The key of a client in ended_grants. A long client_id is hashed.';
 
 CREATE FUNCTION public.common_host(uris text[]) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -1894,6 +1952,12 @@ CREATE FUNCTION public.give_subject(of_sector text, of_user text) RETURNS public
 
 COMMENT ON FUNCTION public.give_subject(of_sector text, of_user text) IS 'The subject (sub) by which a client of a sector knows a user: the id of the user, or a pairwise subject, which is made at its first use. of_sector is sector_of() the client.';
 
+CREATE FUNCTION public.session_is_live(s public.session, u public."user") RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN COALESCE((public.session_goes_on(s, u) AND ((u).suspended_at IS NULL) AND ((u).deleted_at IS NULL)), false);
+
+COMMENT ON FUNCTION public.session_is_live(s public.session, u public."user") IS 'Whether a session of the user is live. Never NULL.';
+
 CREATE FUNCTION public.user_refusal(u public."user") RETURNS public.outcome
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (((u).id IS NULL) OR ((u).deleted_at IS NOT NULL)) THEN 'unknown'::public.outcome WHEN ((u).suspended_at IS NOT NULL) THEN 'suspended'::public.outcome ELSE NULL::public.outcome END;
@@ -1932,6 +1996,12 @@ $$;
 
 COMMENT ON FUNCTION public.is_in_force(a public.oauth_authorization) IS 'Whether a live family has something that can still be used: a code, or a token that has neither expired nor been spent or revoked. Never NULL.';
 
+CREATE FUNCTION public.is_pairwise(c public.oauth_client) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((c).subject_type <> 'public'::text);
+
+COMMENT ON FUNCTION public.is_pairwise(c public.oauth_client) IS 'Whether a client knows its users by pairwise subjects (OpenID Connect Core, section 8). A subject_type that is neither public nor NULL counts as pairwise. NULL without a subject_type.';
+
 CREATE FUNCTION public.is_redirect_uri(uri text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path TO 'public', 'pg_temp'
@@ -1962,9 +2032,20 @@ CREATE FUNCTION public.is_shown(field text) RETURNS boolean
 
 COMMENT ON FUNCTION public.is_shown(field text) IS 'Whether users see a column of a client when they are asked for consent.';
 
+CREATE FUNCTION public.long_list_is_within(part text[], whole text[]) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN jsonb_object(whole, whole) ?& part;
+END
+$$;
+
+COMMENT ON FUNCTION public.long_list_is_within(part text[], whole text[]) IS 'Part of is_within, for lists that are searched as the keys of an object. Not inlined, so that calls with short lists don''t pay for it.';
+
 CREATE FUNCTION public.is_within(part text[], whole text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (cardinality(part) <= 32) THEN (part <@ whole) ELSE (jsonb_object(whole, whole) ?& part) END;
+    RETURN CASE WHEN (cardinality(part) <= 32) THEN (part <@ whole) ELSE public.long_list_is_within(part, whole) END;
 
 COMMENT ON FUNCTION public.is_within(part text[], whole text[]) IS 'Whether all values of a list are in another one. NULL if one of the lists is.';
 
@@ -2366,54 +2447,6 @@ $_$;
 
 COMMENT ON FUNCTION public.judge_request(c public.oauth_client, redirect_uri text, response_type text, code_challenge text, code_challenge_method text, pushed boolean, scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, default_types text[]) IS 'What is amiss with an authorization request, by the client''s registration; NULL if nothing is. What comes first: whether an answer may be sent at all, then the request, then what it asks for.';
 
-CREATE FUNCTION public.judge_spent_refresh_token(spent public.refresh_token_id, same_successor public.refresh_token_id, grace interval, until_used boolean, OUT verdict public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT successor_expires_at timestamp with time zone, OUT since timestamp with time zone) RETURNS record
-    LANGUAGE plpgsql
-    SET search_path TO 'public', 'pg_temp'
-    AS $$
-DECLARE
-    r oauth_refresh_token;
-    n oauth_refresh_token;
-BEGIN
-    SELECT t.* INTO r FROM oauth_refresh_token AS t WHERE t.id = spent FOR KEY SHARE;
-    SELECT t.* INTO n FROM oauth_refresh_token AS t WHERE t.id = r.successor_id;
-    SELECT coalesce(c.refresh_grace, grace), coalesce(c.refresh_grace_until_used, until_used) INTO grace, until_used
-    FROM oauth_client AS c
-    WHERE c.client_id = r.client_id;
-    verdict := CASE
-        WHEN r.id IS NULL THEN 'unknown'
-        WHEN r.successor_id IS NULL THEN 'replayed'
-        -- collected: if the family goes on, it was used before
-        WHEN n.revoked IS NOT NULL
-            OR n.id IS NULL AND EXISTS (SELECT FROM oauth_refresh_token AS x WHERE x.authorization_id = r.authorization_id AND x.revoked IS NULL)
-        -- the same call again is no other presentation: whoever made it gave it up, and the database got to it later
-        THEN CASE WHEN r.successor_id = same_successor THEN 'superseded' ELSE 'replayed' END
-        WHEN n.id IS NULL OR n.expires_at <= now() THEN 'expired'
-        WHEN r.successor_id = same_successor OR until_used OR (grace > interval '0' AND now() < r.revoked + grace) THEN 'retried'
-        ELSE 'replayed'
-    END;
-    IF verdict = 'retried' THEN
-        successor := r.successor;
-        successor_id := r.successor_id;
-        successor_expires_at := n.expires_at;
-        since := CASE WHEN r.successor_id = same_successor THEN r.revoked ELSE now() END;
-    ELSIF verdict = 'replayed' THEN
-        UPDATE oauth_authorization AS a
-        SET revoked_at = now(), revoked_reason = 'refresh_token_reused', updated_at = now()
-        WHERE a.id = r.authorization_id AND a.revoked_at IS NULL;
-        -- Another server spent it, so it is not known which tokens descend from it: all grants of the pair end.
-        IF r.successor_id IS NULL THEN
-            UPDATE "user" AS u
-            SET ended_grants = end_pair(u.ended_grants, r.client_id, ''),
-                grants_epoch = u.grants_epoch + (end_pair(u.ended_grants, r.client_id, '') = '{}')::integer,
-                updated_at = now()
-            WHERE u.id = r.user_id;
-        END IF;
-    END IF;
-END
-$$;
-
-COMMENT ON FUNCTION public.judge_spent_refresh_token(spent public.refresh_token_id, same_successor public.refresh_token_id, grace interval, until_used boolean, OUT verdict public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT successor_expires_at timestamp with time zone, OUT since timestamp with time zone) IS 'Part of RotateRefreshToken: the verdict about a spent token. While its successor is unused, it is retried for a repeated call, within the client''s grace, or at any time if the client has that. Once its successor is used, a repeated call is superseded. Otherwise it is replayed, and the family ends (RFC 9700, section 4.14.2). VOLATILE, so that it sees what was committed while the statement waited for the token.';
-
 CREATE FUNCTION public.keep_finite() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -2454,7 +2487,7 @@ COMMENT ON FUNCTION public.keep_sector() IS 'Trigger: gives a client with pairwi
 
 CREATE FUNCTION public.key_fits(bound_to jsonb, proven jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN ((bound_to IS NULL) OR (COALESCE(proven, '{}'::jsonb) @> bound_to));
+    RETURN COALESCE((COALESCE(proven, '{}'::jsonb) @> bound_to), true);
 
 COMMENT ON FUNCTION public.key_fits(bound_to jsonb, proven jsonb) IS 'Whether the key that a caller has proven to hold is the one that a grant is bound to (RFC 7800). True if the grant is bound to none.';
 
@@ -2883,9 +2916,9 @@ COMMENT ON FUNCTION public.return_initial_access_token(presented public.token_di
 
 CREATE FUNCTION public.sector_of(c public.oauth_client) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN ((c).subject_type <> 'public'::text) THEN COALESCE(((c).sector_identifier)::text, public.own_sector(((c).client_id)::text)) ELSE NULL::text END;
+    RETURN CASE WHEN public.is_pairwise(c) THEN COALESCE(((c).sector_identifier)::text, public.own_sector(((c).client_id)::text)) ELSE NULL::text END;
 
-COMMENT ON FUNCTION public.sector_of(c public.oauth_client) IS 'The sector in which a client knows its users by pairwise subjects (OpenID Connect Core, section 8.1). NULL if it knows them by their ids. A subject_type that is neither public nor NULL counts as pairwise.';
+COMMENT ON FUNCTION public.sector_of(c public.oauth_client) IS 'The sector in which a client knows its users by pairwise subjects (OpenID Connect Core, section 8.1). NULL if it knows them by their ids.';
 
 CREATE FUNCTION public.settled(verdict public.outcome) RETURNS public.outcome
     LANGUAGE plpgsql
@@ -3039,9 +3072,15 @@ COMMENT ON FUNCTION public.store_client_secret(client public.oauth_client_id, se
 
 CREATE FUNCTION public.subject_of(c public.oauth_client, of_client text, of_user text) RETURNS public.subject
     LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN CASE WHEN ((((c).client_id)::text = of_client) AND (public.sector_of(c) IS NULL)) THEN of_user WHEN (of_user IS NOT NULL) THEN (public.known_subject(of_client, of_user))::text ELSE NULL::text END;
+    RETURN CASE WHEN ((((c).client_id)::text = of_client) AND (public.is_pairwise(c) IS NOT TRUE)) THEN of_user ELSE (public.known_subject(of_client, of_user))::text END;
 
-COMMENT ON FUNCTION public.subject_of(c public.oauth_client, of_client text, of_user text) IS 'The subject (sub) by which a client knows a user. It writes nothing, so it is NULL for a client with pairwise subjects that has been granted nothing yet. c spares a look-up if it is the client''s row.';
+COMMENT ON FUNCTION public.subject_of(c public.oauth_client, of_client text, of_user text) IS 'The subject (sub) by which a client knows a user; NULL without a user. It writes nothing, so it is NULL for a client with pairwise subjects that has been granted nothing yet. c spares a look-up if it is the client''s row.';
+
+CREATE FUNCTION public.tenant_key(reference_id text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (reference_id IS NULL) THEN '-'::text WHEN (octet_length(reference_id) > 64) THEN ('.'::text || md5(reference_id)) ELSE ('.'::text || reference_id) END;
+
+COMMENT ON FUNCTION public.tenant_key(reference_id text) IS 'The key of a tenant in ended_grants. A long reference_id is hashed. If two hashes collide, ending one tenant''s grants ends the other''s too, which is safe.';
 
 CREATE FUNCTION public.was_granted_by(assertion public.token_digest, of_token public.access_token_id) RETURNS boolean
     LANGUAGE plpgsql
