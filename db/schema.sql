@@ -1163,40 +1163,39 @@ CREATE FUNCTION public.agreed_scopes(g public.oauth_consent) RETURNS text[]
 
 COMMENT ON FUNCTION public.agreed_scopes(g public.oauth_consent) IS 'The scopes that a user has agreed to without a resource. Those of a better-auth server that names resources apply to these.';
 
-CREATE FUNCTION public.answer_redeemed_code(a public.oauth_authorization, sector text, new_refresh_id public.refresh_token_id, new_refresh_token public.token_digest, new_id public.access_token_id, new_token public.token_digest, without_row boolean, ends_at timestamp with time zone, access_resources text[], access_details jsonb, OUT sub public.subject, OUT refresh_token_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone, OUT resources text[], OUT authorization_details jsonb) RETURNS record
+CREATE FUNCTION public.answer_redeemed_code(a public.oauth_authorization, sector text, new_refresh_id public.refresh_token_id, new_refresh_token public.token_digest, new_id public.access_token_id, new_token public.token_digest, without_row boolean, ends_at timestamp with time zone, access_resources text[], access_details jsonb) RETURNS public.token_answer
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     r oauth_refresh_token;
+    w token_answer;
     earlier record;
 BEGIN
-    IF a.id IS NULL THEN
-        RETURN;
-    END IF;
     SELECT t.* INTO r FROM oauth_refresh_token AS t WHERE t.id = new_refresh_id;
     IF r.id IS NOT NULL AND (r.authorization_id <> a.id OR r.token IS DISTINCT FROM new_refresh_token) THEN
         PERFORM refuse_parameter('RefreshTokenID', 'is that of another token');
     END IF;
-    sub := give_subject(sector, a.user_id);
-    refresh_token_id := r.id;
-    refresh_token_expires_at := r.expires_at;
-    access_token_expires_at := CASE WHEN without_row THEN coalesce(r.access_token_expires_at, a.expires_at, ends_at) ELSE ends_at END;
-    resources := access_resources;
-    authorization_details := access_details;
+    w.sub := give_subject(sector, a.user_id);
+    w.refresh_token_id := r.id;
+    w.refresh_token_expires_at := r.expires_at;
+    w.access_token_expires_at := CASE WHEN without_row THEN coalesce(r.access_token_expires_at, a.expires_at, ends_at) ELSE ends_at END;
+    w.resources := access_resources;
+    w.authorization_details := access_details;
     -- A repeated call gets what was written before, even if the session was extended or the client changed since.
     earlier := find_issued_access_token(new_id, a.client_id, new_token, NULL, 'AccessTokenID');
     IF earlier.authorization_id <> a.id THEN
         PERFORM refuse_parameter('AccessTokenID', 'is that of another token');
     ELSIF earlier.authorization_id IS NOT NULL THEN
-        resources := earlier.resources;
-        authorization_details := earlier.authorization_details;
-        access_token_expires_at := earlier.expires_at;
+        w.resources := earlier.resources;
+        w.authorization_details := earlier.authorization_details;
+        w.access_token_expires_at := earlier.expires_at;
     END IF;
+    RETURN w;
 END
 $$;
 
-COMMENT ON FUNCTION public.answer_redeemed_code(a public.oauth_authorization, sector text, new_refresh_id public.refresh_token_id, new_refresh_token public.token_digest, new_id public.access_token_id, new_token public.token_digest, without_row boolean, ends_at timestamp with time zone, access_resources text[], access_details jsonb, OUT sub public.subject, OUT refresh_token_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone, OUT resources text[], OUT authorization_details jsonb) IS 'Part of RedeemAuthorizationCode: what a repeated call is answered about the tokens that it wrote before. NULLs without a family. VOLATILE, so that it sees tokens that the same call wrote while this one waited for the family.';
+COMMENT ON FUNCTION public.answer_redeemed_code(a public.oauth_authorization, sector text, new_refresh_id public.refresh_token_id, new_refresh_token public.token_digest, new_id public.access_token_id, new_token public.token_digest, without_row boolean, ends_at timestamp with time zone, access_resources text[], access_details jsonb) IS 'Part of RedeemAuthorizationCode: what a repeated call is answered about the tokens that it wrote before. VOLATILE, so that it sees tokens that the same call wrote while this one waited for the family.';
 
 CREATE FUNCTION public.answer_spent_refresh_token(spent public.refresh_token_id, judged public.outcome, fresh boolean, parents text, c public.oauth_client, grace interval, until_used boolean, same_successor public.refresh_token_id, new_id public.access_token_id, new_token public.token_digest, without_row boolean, lifetime interval, ends_at timestamp with time zone, proven jsonb, act jsonb, data jsonb, access_scopes text[], access_resources text[], access_details jsonb) RETURNS public.token_answer
     LANGUAGE plpgsql
