@@ -73,8 +73,7 @@ DROP FUNCTION answer_spent_refresh_token(refresh_token_id, outcome, text, oauth_
 CREATE FUNCTION answer_spent_refresh_token(
     spent refresh_token_id, judged outcome, fresh boolean, parents text, c oauth_client, grace interval, until_used boolean,
     same_successor refresh_token_id, new_id access_token_id, new_token token_digest, without_row boolean,
-    lifetime interval, ends_at timestamptz, proven jsonb, act jsonb, data jsonb,
-    access_scopes text[], access_resources text[], access_details jsonb
+    lifetime interval, ends_at timestamptz, proven jsonb, act jsonb, data jsonb, access token_answer
 ) RETURNS token_answer
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
@@ -125,9 +124,9 @@ BEGIN
 
     w.sub := give_subject(sector_of(c), r.user_id);
     w.session_id := CASE WHEN parents = 'locked' THEN r.session_id END;
-    w.scopes := access_scopes;
-    w.resources := access_resources;
-    w.authorization_details := access_details;
+    w.scopes := access.scopes;
+    w.resources := access.resources;
+    w.authorization_details := access.authorization_details;
     w.refresh_token_id := r.successor_id;
     w.refresh_token := r.successor;
     w.refresh_token_expires_at := n.expires_at;
@@ -177,7 +176,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION answer_spent_refresh_token(refresh_token_id, outcome, boolean, text, oauth_client, interval, boolean, refresh_token_id, access_token_id, token_digest, boolean, interval, timestamptz, jsonb, jsonb, jsonb, text[], text[], jsonb) IS 'Part of RotateRefreshToken: the answer about a token that is spent, with a proof that is fresh. While its successor is unused, a repeated call is retried, and so is any within the client''s grace, or at any time if the client has that; a retry that is allowed what it asks for gets another access token, or what the same call got before. Once the successor is used, a repeated call is superseded. Otherwise the token is replayed, and the family ends (RFC 9700, section 4.14.2). VOLATILE, so that it sees what was committed while the statement waited for the token.';
+COMMENT ON FUNCTION answer_spent_refresh_token(refresh_token_id, outcome, boolean, text, oauth_client, interval, boolean, refresh_token_id, access_token_id, token_digest, boolean, interval, timestamptz, jsonb, jsonb, jsonb, token_answer) IS 'Part of RotateRefreshToken: the answer about a token that is spent, with a proof that is fresh. While its successor is unused, a repeated call is retried, and so is any within the client''s grace, or at any time if the client has that; a retry that is allowed what it asks for gets another access token, or what the same call got before. Once the successor is used, a repeated call is superseded. Otherwise the token is replayed, and the family ends (RFC 9700, section 4.14.2). VOLATILE, so that it sees what was committed while the statement waited for the token.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -302,6 +301,39 @@ RETURN coalesce(coalesce(proven, '{}') @> bound_to, true);
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION narrow_renewed(
+    c oauth_client, r oauth_refresh_token, scopes text[], default_scopes text[], resources text[], default_resources text[],
+    details jsonb, compared_types text[]
+) RETURNS token_answer
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    w token_answer;
+BEGIN
+    w.scopes := kept_within(r.scopes, coalesce(c.scopes, default_scopes));
+    w.outcome := CASE
+        WHEN cardinality(r.scopes) > 0 AND cardinality(w.scopes) = 0 THEN 'invalid_scope'::outcome
+        ELSE coalesce(
+            judge_narrowed(
+                c, scopes, r.scopes, default_scopes, resources, r.resources, default_resources, details, r.authorization_details, compared_types
+            ),
+            'rotated'
+        )
+    END;
+    w.scopes := asked_or_granted(scopes, w.scopes);
+    w.resources := asked_or_granted(resources, kept_within(r.resources, coalesce(c.resources, default_resources)));
+    w.authorization_details := details_of_types(coalesce(details_as_set(details), r.authorization_details), c.authorization_details_types);
+    RETURN w;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION narrow_renewed(oauth_client, oauth_refresh_token, text[], text[], text[], text[], jsonb, text[]) IS 'Part of RotateRefreshToken: the scopes, resources and authorization_details that the new access token is to have, which are those asked for or, if none are, those of the refresh token that the client may still have. The outcome is rotated or what is amiss with them: invalid_scope, invalid_target or invalid_authorization_details.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION session_is_live(s session, u "user") RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN coalesce(session_goes_on(s, u) AND u.suspended_at IS NULL AND u.deleted_at IS NULL, false);
@@ -318,7 +350,19 @@ COMMENT ON FUNCTION subject_of(oauth_client, text, text) IS 'The subject (sub) b
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+DROP FUNCTION judge_renewed(oauth_client, oauth_refresh_token, text[], text[], text[], text[], jsonb, text[]);
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 DROP FUNCTION judge_spent_refresh_token(refresh_token_id, refresh_token_id, interval, boolean);
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION narrow_details(jsonb, jsonb, text[]);
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION narrow_list(text[], text[], text[]);
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -341,6 +385,36 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION sum_of_counters(jsonb, text) IS 'How often the grants of a user to a client were ended in all tenants, and in one. For pair_epoch.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION narrow_list(asked text[], held text[], allowed text[]) RETURNS text_list
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN asked_or_granted(asked, kept_within(held, allowed));
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION narrow_list(text[], text[], text[]) IS 'The scopes or resources that are asked for or, if none are, those held that are still allowed.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION narrow_details(asked jsonb, held jsonb, types text[]) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN details_of_types(coalesce(details_as_set(asked), held), types);
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION narrow_details(jsonb, jsonb, text[]) IS 'The authorization_details that are asked for or, if none are, those held, as far as they are of the types; all if the types are NULL.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -400,6 +474,29 @@ COMMENT ON FUNCTION judge_spent_refresh_token(refresh_token_id, refresh_token_id
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION judge_renewed(
+    c oauth_client, r oauth_refresh_token, scopes text[], default_scopes text[], resources text[], default_resources text[],
+    details jsonb, compared_types text[]
+) RETURNS outcome
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF cardinality(r.scopes) > 0 AND cardinality(kept_within(r.scopes, coalesce(c.scopes, default_scopes))) = 0 THEN
+        RETURN 'invalid_scope';
+    END IF;
+    RETURN judge_narrowed(
+        c, scopes, r.scopes, default_scopes, resources, r.resources, default_resources, details, r.authorization_details, compared_types
+    );
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION judge_renewed(oauth_client, oauth_refresh_token, text[], text[], text[], text[], jsonb, text[]) IS 'Part of RotateRefreshToken: what is amiss with what is asked for, or with what a client may still have of a token''s scopes and resources. invalid_scope, invalid_target or invalid_authorization_details; NULL if nothing is.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION subject_of(c oauth_client, of_client text, of_user text) RETURNS subject
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN CASE WHEN c.client_id = of_client AND sector_of(c) IS NULL THEN of_user WHEN of_user IS NOT NULL THEN known_subject(of_client, of_user) END;
@@ -420,6 +517,10 @@ RETURN coalesce(
     AND u.deleted_at IS NULL,
     false
 );
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION narrow_renewed(oauth_client, oauth_refresh_token, text[], text[], text[], text[], jsonb, text[]);
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -500,7 +601,7 @@ DROP FUNCTION may_use_key(oauth_client, text);
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-DROP FUNCTION answer_spent_refresh_token(refresh_token_id, outcome, boolean, text, oauth_client, interval, boolean, refresh_token_id, access_token_id, token_digest, boolean, interval, timestamptz, jsonb, jsonb, jsonb, text[], text[], jsonb);
+DROP FUNCTION answer_spent_refresh_token(refresh_token_id, outcome, boolean, text, oauth_client, interval, boolean, refresh_token_id, access_token_id, token_digest, boolean, interval, timestamptz, jsonb, jsonb, jsonb, token_answer);
 -- +goose StatementEnd
 
 -- +goose StatementBegin

@@ -175,15 +175,20 @@ LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL;
 WITH presented AS MATERIALIZED (
     -- whole rows: to carry their columns one by one through the joins takes longer than all the rest
     SELECT c::oauth_client AS c, r::oauth_refresh_token AS r, a::oauth_authorization AS a, u::"user" AS u, s::session AS s,
-        -- the usual case, which spares the rest of the judgement: nothing less is asked for, and all that was granted may still be had
-        coalesce(
-            (cardinality(@scopes::text[]) > 0 OR cardinality(@resources::text[]) > 0) IS NOT TRUE
-            AND sqlc.narg('authorization_details')::jsonb IS NULL
-            AND is_within(r.scopes, coalesce(c.scopes, @default_scopes::text[]))
-            AND (r.resources IS NULL OR is_within(r.resources, coalesce(c.resources, @default_resources::text[])))
-            AND (r.authorization_details IS NULL OR c.authorization_details_types IS NULL),
-            false
-        ) AS as_granted
+        -- what the new access token is to have
+        CASE
+            -- the usual case, which spares the judgement: nothing less is asked for, and all that was granted may still be had
+            WHEN (cardinality(@scopes::text[]) > 0 OR cardinality(@resources::text[]) > 0) IS NOT TRUE
+                AND sqlc.narg('authorization_details')::jsonb IS NULL
+                AND is_within(r.scopes, coalesce(c.scopes, @default_scopes::text[]))
+                AND (r.resources IS NULL OR is_within(r.resources, coalesce(c.resources, @default_resources::text[])))
+                AND (r.authorization_details IS NULL OR c.authorization_details_types IS NULL)
+            THEN ROW('rotated', NULL, NULL, r.scopes, r.resources, r.authorization_details, NULL, NULL, NULL, NULL)::token_answer
+            ELSE narrow_renewed(
+                c, r, @scopes::text[], @default_scopes::text[], @resources::text[], @default_resources::text[],
+                sqlc.narg('authorization_details')::jsonb, @compared_types::text[]
+            )
+        END AS access
     FROM oauth_client AS c
     LEFT JOIN (
         oauth_refresh_token AS r
@@ -195,20 +200,7 @@ WITH presented AS MATERIALIZED (
 ), judged AS MATERIALIZED (
     SELECT p.c::oauth_client AS c, p.r::oauth_refresh_token AS r, p.a::oauth_authorization AS a, sector_of(p.c) AS sector,
         least((p.a).max_expires_at, CASE WHEN (p.a).bound THEN (p.s).expires_at END)::timestamptz AS access_ends_at,
-        (CASE
-            WHEN p.as_granted THEN (p.r).scopes
-            ELSE narrow_list(@scopes::text[], (p.r).scopes, coalesce((p.c).scopes, @default_scopes::text[]))
-        END)::text_list AS access_scopes,
-        (CASE
-            WHEN p.as_granted THEN (p.r).resources
-            ELSE narrow_list(@resources::text[], (p.r).resources, coalesce((p.c).resources, @default_resources::text[]))
-        END)::text_list AS access_resources,
-        (CASE
-            WHEN p.as_granted THEN (p.r).authorization_details
-            ELSE narrow_details(
-                sqlc.narg('authorization_details')::jsonb, (p.r).authorization_details, (p.c).authorization_details_types
-            )
-        END)::jsonb AS access_details,
+        p.access::token_answer AS access,
         (CASE
             WHEN NOT authenticates(p.c, @client_auth_method::text, @client_secret::token_digest) THEN 'unauthenticated'
             WHEN (p.r).id IS NULL THEN 'unknown'
@@ -220,14 +212,7 @@ WITH presented AS MATERIALIZED (
             -- another server takes authorization_code for enough
             WHEN NOT (uses_grant_type(p.c, 'refresh_token') OR (p.a).kind = 'foreign' AND uses_grant_type(p.c, 'authorization_code'))
             THEN 'unauthorized_client'
-            WHEN p.as_granted THEN 'rotated'
-            ELSE coalesce(
-                judge_renewed(
-                    p.c, p.r, @scopes::text[], @default_scopes::text[], @resources::text[], @default_resources::text[],
-                    sqlc.narg('authorization_details')::jsonb, @compared_types::text[]
-                ),
-                'rotated'
-            )
+            ELSE (p.access).outcome
         END)::outcome AS outcome
     FROM presented AS p
 ), admitted AS MATERIALIZED (
@@ -249,7 +234,7 @@ WITH presented AS MATERIALIZED (
         (CASE WHEN p.parents = 'locked' THEN t.session_id END)::session_id AS session_id,
         coalesce(t.authorization_code_id, t.authorization_id)::authorization_id AS authorization_code_id,
         coalesce(sqlc.narg('data')::stored_object, t.data)::stored_object AS data,
-        p.access_scopes, p.access_resources, p.access_details,
+        p.access::token_answer AS access,
         least(
             expiry(now(), @access_token_lifetime::interval, (p.c).access_token_lifetime, 'AccessTokenLifetime'), p.access_ends_at
         )::timestamptz AS access_token_expires_at,
@@ -272,7 +257,7 @@ WITH presented AS MATERIALIZED (
         confirmation, act, authorization_id, authorization_code_id, data, requested_user_info_claims
     )
     SELECT @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, (g.r).client_id, g.session_id, (g.r).user_id,
-        (g.r).reference_id, (g.r).successor_id, g.access_token_expires_at, g.access_scopes, g.access_resources, g.access_details,
+        (g.r).reference_id, (g.r).successor_id, g.access_token_expires_at, (g.access).scopes, (g.access).resources, (g.access).authorization_details,
         sqlc.narg('confirmation')::token_confirmation, g.act, (g.r).authorization_id, g.authorization_code_id, g.data,
         (g.r).requested_user_info_claims
     FROM rotated AS g
@@ -283,8 +268,8 @@ WITH presented AS MATERIALIZED (
     SELECT CASE
             WHEN (g.r).id IS NOT NULL
             THEN ROW(
-                'rotated', g.sub, g.session_id, g.access_scopes, g.access_resources, g.access_details, (g.r).successor_id, (g.r).successor,
-                g.refresh_token_expires_at,
+                'rotated', g.sub, g.session_id, (g.access).scopes, (g.access).resources, (g.access).authorization_details, (g.r).successor_id,
+                (g.r).successor, g.refresh_token_expires_at,
                 CASE
                     WHEN NOT EXISTS (SELECT FROM new_access_token)
                         AND (find_issued_access_token(
@@ -301,7 +286,7 @@ WITH presented AS MATERIALIZED (
                 (p.r).id, p.outcome, p.fresh, p.parents, p.c, @grace::interval, @grace_until_used::boolean, @successor_id::refresh_token_id,
                 @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, @access_token_without_row::boolean,
                 @access_token_lifetime::interval, p.access_ends_at, sqlc.narg('confirmation')::token_confirmation, (p.a).act,
-                sqlc.narg('data')::jsonb, p.access_scopes, p.access_resources, p.access_details
+                sqlc.narg('data')::jsonb, p.access
             )
         END AS given
     FROM admitted AS p

@@ -1,8 +1,7 @@
 CREATE OR REPLACE FUNCTION answer_spent_refresh_token(
     spent refresh_token_id, judged outcome, fresh boolean, parents text, c oauth_client, grace interval, until_used boolean,
     same_successor refresh_token_id, new_id access_token_id, new_token token_digest, without_row boolean,
-    lifetime interval, ends_at timestamptz, proven jsonb, act jsonb, data jsonb,
-    access_scopes text[], access_resources text[], access_details jsonb
+    lifetime interval, ends_at timestamptz, proven jsonb, act jsonb, data jsonb, access token_answer
 ) RETURNS token_answer
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
@@ -53,9 +52,9 @@ BEGIN
 
     w.sub := give_subject(sector_of(c), r.user_id);
     w.session_id := CASE WHEN parents = 'locked' THEN r.session_id END;
-    w.scopes := access_scopes;
-    w.resources := access_resources;
-    w.authorization_details := access_details;
+    w.scopes := access.scopes;
+    w.resources := access.resources;
+    w.authorization_details := access.authorization_details;
     w.refresh_token_id := r.successor_id;
     w.refresh_token := r.successor;
     w.refresh_token_expires_at := n.expires_at;
@@ -103,4 +102,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION answer_spent_refresh_token(refresh_token_id, outcome, boolean, text, oauth_client, interval, boolean, refresh_token_id, access_token_id, token_digest, boolean, interval, timestamptz, jsonb, jsonb, jsonb, text[], text[], jsonb) IS 'Part of RotateRefreshToken: the answer about a token that is spent, with a proof that is fresh. While its successor is unused, a repeated call is retried, and so is any within the client''s grace, or at any time if the client has that; a retry that is allowed what it asks for gets another access token, or what the same call got before. Once the successor is used, a repeated call is superseded. Otherwise the token is replayed, and the family ends (RFC 9700, section 4.14.2). VOLATILE, so that it sees what was committed while the statement waited for the token.';
+COMMENT ON FUNCTION answer_spent_refresh_token(refresh_token_id, outcome, boolean, text, oauth_client, interval, boolean, refresh_token_id, access_token_id, token_digest, boolean, interval, timestamptz, jsonb, jsonb, jsonb, token_answer) IS 'Part of RotateRefreshToken: the answer about a token that is spent, with a proof that is fresh. While its successor is unused, a repeated call is retried, and so is any within the client''s grace, or at any time if the client has that; a retry that is allowed what it asks for gets another access token, or what the same call got before. Once the successor is used, a repeated call is superseded. Otherwise the token is replayed, and the family ends (RFC 9700, section 4.14.2). VOLATILE, so that it sees what was committed while the statement waited for the token.';

@@ -512,63 +512,48 @@ const rotateRefreshToken = `-- name: RotateRefreshToken :one
 WITH presented AS MATERIALIZED (
     -- whole rows: to carry their columns one by one through the joins takes longer than all the rest
     SELECT c::oauth_client AS c, r::oauth_refresh_token AS r, a::oauth_authorization AS a, u::"user" AS u, s::session AS s,
-        -- the usual case, which spares the rest of the judgement: nothing less is asked for, and all that was granted may still be had
-        coalesce(
-            (cardinality($3::text[]) > 0 OR cardinality($4::text[]) > 0) IS NOT TRUE
-            AND $5::jsonb IS NULL
-            AND is_within(r.scopes, coalesce(c.scopes, $6::text[]))
-            AND (r.resources IS NULL OR is_within(r.resources, coalesce(c.resources, $7::text[])))
-            AND (r.authorization_details IS NULL OR c.authorization_details_types IS NULL),
-            false
-        ) AS as_granted
+        -- what the new access token is to have
+        CASE
+            -- the usual case, which spares the judgement: nothing less is asked for, and all that was granted may still be had
+            WHEN (cardinality($3::text[]) > 0 OR cardinality($4::text[]) > 0) IS NOT TRUE
+                AND $5::jsonb IS NULL
+                AND is_within(r.scopes, coalesce(c.scopes, $6::text[]))
+                AND (r.resources IS NULL OR is_within(r.resources, coalesce(c.resources, $7::text[])))
+                AND (r.authorization_details IS NULL OR c.authorization_details_types IS NULL)
+            THEN ROW('rotated', NULL, NULL, r.scopes, r.resources, r.authorization_details, NULL, NULL, NULL, NULL)::token_answer
+            ELSE narrow_renewed(
+                c, r, $3::text[], $6::text[], $4::text[], $7::text[],
+                $5::jsonb, $8::text[]
+            )
+        END AS access
     FROM oauth_client AS c
     LEFT JOIN (
         oauth_refresh_token AS r
         JOIN oauth_authorization AS a ON a.id = r.authorization_id
         JOIN "user" AS u ON u.id = a.user_id
         LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    ) ON r.token = $8::token_digest AND r.client_id = c.client_id
+    ) ON r.token = $9::token_digest AND r.client_id = c.client_id
     WHERE c.client_id = $1::client_id
 ), judged AS MATERIALIZED (
     SELECT p.c::oauth_client AS c, p.r::oauth_refresh_token AS r, p.a::oauth_authorization AS a, sector_of(p.c) AS sector,
         least((p.a).max_expires_at, CASE WHEN (p.a).bound THEN (p.s).expires_at END)::timestamptz AS access_ends_at,
+        p.access::token_answer AS access,
         (CASE
-            WHEN p.as_granted THEN (p.r).scopes
-            ELSE narrow_list($3::text[], (p.r).scopes, coalesce((p.c).scopes, $6::text[]))
-        END)::text_list AS access_scopes,
-        (CASE
-            WHEN p.as_granted THEN (p.r).resources
-            ELSE narrow_list($4::text[], (p.r).resources, coalesce((p.c).resources, $7::text[]))
-        END)::text_list AS access_resources,
-        (CASE
-            WHEN p.as_granted THEN (p.r).authorization_details
-            ELSE narrow_details(
-                $5::jsonb, (p.r).authorization_details, (p.c).authorization_details_types
-            )
-        END)::jsonb AS access_details,
-        (CASE
-            WHEN NOT authenticates(p.c, $9::text, $10::token_digest) THEN 'unauthenticated'
+            WHEN NOT authenticates(p.c, $10::text, $11::token_digest) THEN 'unauthenticated'
             WHEN (p.r).id IS NULL THEN 'unknown'
             WHEN (p.c).disabled THEN 'disabled'
-            WHEN NOT key_fits(coalesce((p.a).confirmation, (p.r).confirmation), $11::token_confirmation) THEN 'mismatched'
-            WHEN NOT binds_as_registered(p.c, $11::token_confirmation) THEN 'mismatched'
+            WHEN NOT key_fits(coalesce((p.a).confirmation, (p.r).confirmation), $12::token_confirmation) THEN 'mismatched'
+            WHEN NOT binds_as_registered(p.c, $12::token_confirmation) THEN 'mismatched'
             WHEN NOT is_live(p.a, p.c, p.u, p.s) THEN 'revoked'
             WHEN (p.r).revoked IS NULL AND (p.r).expires_at <= now() THEN 'expired'
             -- another server takes authorization_code for enough
             WHEN NOT (uses_grant_type(p.c, 'refresh_token') OR (p.a).kind = 'foreign' AND uses_grant_type(p.c, 'authorization_code'))
             THEN 'unauthorized_client'
-            WHEN p.as_granted THEN 'rotated'
-            ELSE coalesce(
-                judge_renewed(
-                    p.c, p.r, $3::text[], $6::text[], $4::text[], $7::text[],
-                    $5::jsonb, $12::text[]
-                ),
-                'rotated'
-            )
+            ELSE (p.access).outcome
         END)::outcome AS outcome
     FROM presented AS p
 ), admitted AS MATERIALIZED (
-    SELECT p.c, p.r, p.a, p.sector, p.access_ends_at, p.access_scopes, p.access_resources, p.access_details, p.outcome, lock_parents((p.r).user_id, (p.r).client_id, (p.r).session_id) AS parents,
+    SELECT p.c, p.r, p.a, p.sector, p.access_ends_at, p.access, p.outcome, lock_parents((p.r).user_id, (p.r).client_id, (p.r).session_id) AS parents,
         CASE
             WHEN $13::token_digest IS NULL THEN true
             WHEN proof_is_fresh($13::token_digest, $14::timestamptz) THEN true
@@ -586,7 +571,7 @@ WITH presented AS MATERIALIZED (
         (CASE WHEN p.parents = 'locked' THEN t.session_id END)::session_id AS session_id,
         coalesce(t.authorization_code_id, t.authorization_id)::authorization_id AS authorization_code_id,
         coalesce($17::stored_object, t.data)::stored_object AS data,
-        p.access_scopes, p.access_resources, p.access_details,
+        p.access::token_answer AS access,
         least(
             expiry(now(), $18::interval, (p.c).access_token_lifetime, 'AccessTokenLifetime'), p.access_ends_at
         )::timestamptz AS access_token_expires_at,
@@ -609,8 +594,8 @@ WITH presented AS MATERIALIZED (
         confirmation, act, authorization_id, authorization_code_id, data, requested_user_info_claims
     )
     SELECT $21::access_token_id, $22::token_digest, (g.r).client_id, g.session_id, (g.r).user_id,
-        (g.r).reference_id, (g.r).successor_id, g.access_token_expires_at, g.access_scopes, g.access_resources, g.access_details,
-        $11::token_confirmation, g.act, (g.r).authorization_id, g.authorization_code_id, g.data,
+        (g.r).reference_id, (g.r).successor_id, g.access_token_expires_at, (g.access).scopes, (g.access).resources, (g.access).authorization_details,
+        $12::token_confirmation, g.act, (g.r).authorization_id, g.authorization_code_id, g.data,
         (g.r).requested_user_info_claims
     FROM rotated AS g
     WHERE NOT $20::boolean
@@ -620,8 +605,8 @@ WITH presented AS MATERIALIZED (
     SELECT CASE
             WHEN (g.r).id IS NOT NULL
             THEN ROW(
-                'rotated', g.sub, g.session_id, g.access_scopes, g.access_resources, g.access_details, (g.r).successor_id, (g.r).successor,
-                g.refresh_token_expires_at,
+                'rotated', g.sub, g.session_id, (g.access).scopes, (g.access).resources, (g.access).authorization_details, (g.r).successor_id,
+                (g.r).successor, g.refresh_token_expires_at,
                 CASE
                     WHEN NOT EXISTS (SELECT FROM new_access_token)
                         AND (find_issued_access_token(
@@ -637,8 +622,8 @@ WITH presented AS MATERIALIZED (
             THEN answer_spent_refresh_token(
                 (p.r).id, p.outcome, p.fresh, p.parents, p.c, $23::interval, $24::boolean, $15::refresh_token_id,
                 $21::access_token_id, $22::token_digest, $20::boolean,
-                $18::interval, p.access_ends_at, $11::token_confirmation, (p.a).act,
-                $17::jsonb, p.access_scopes, p.access_resources, p.access_details
+                $18::interval, p.access_ends_at, $12::token_confirmation, (p.a).act,
+                $17::jsonb, p.access
             )
         END AS given
     FROM admitted AS p
@@ -793,11 +778,11 @@ func (q *Queries) RotateRefreshToken(ctx context.Context, arg RotateRefreshToken
 		arg.AuthorizationDetails,
 		arg.DefaultScopes,
 		arg.DefaultResources,
+		arg.ComparedTypes,
 		arg.Token,
 		arg.ClientAuthMethod,
 		arg.ClientSecret,
 		arg.Confirmation,
-		arg.ComparedTypes,
 		arg.Proof,
 		arg.ProofExpiresAt,
 		arg.SuccessorID,
