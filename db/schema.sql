@@ -489,8 +489,9 @@ CREATE FUNCTION public.times_ended(ended_grants jsonb, client_id text, reference
     SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
-    counters jsonb := ended_grants -> client_key(client_id); -- once, as a large map is fetched each time
+    counters jsonb;
 BEGIN
+    counters := ended_grants -> client_key(client_id); -- once, as a large map is fetched each time
     -- counters only rise, so equal sums mean equal counters
     RETURN coalesce((counters ->> '')::bigint, 0) + coalesce((counters ->> tenant_key(reference_id))::bigint, 0);
 END
@@ -1169,29 +1170,27 @@ CREATE FUNCTION public.answer_redeemed_code(a public.oauth_authorization, sector
     AS $$
 DECLARE
     r oauth_refresh_token;
-    w token_answer;
     earlier record;
 BEGIN
     SELECT t.* INTO r FROM oauth_refresh_token AS t WHERE t.id = new_refresh_id;
     IF r.id IS NOT NULL AND (r.authorization_id <> a.id OR r.token IS DISTINCT FROM new_refresh_token) THEN
         PERFORM refuse_parameter('RefreshTokenID', 'is that of another token');
     END IF;
-    w.sub := give_subject(sector, a.user_id);
-    w.refresh_token_id := r.id;
-    w.refresh_token_expires_at := r.expires_at;
-    w.access_token_expires_at := CASE WHEN without_row THEN coalesce(r.access_token_expires_at, a.expires_at, ends_at) ELSE ends_at END;
-    w.resources := access_resources;
-    w.authorization_details := access_details;
+    IF without_row THEN
+        ends_at := coalesce(r.access_token_expires_at, a.expires_at, ends_at);
+    END IF;
     -- A repeated call gets what was written before, even if the session was extended or the client changed since.
     earlier := find_issued_access_token(new_id, a.client_id, new_token, NULL, 'AccessTokenID');
     IF earlier.authorization_id <> a.id THEN
         PERFORM refuse_parameter('AccessTokenID', 'is that of another token');
     ELSIF earlier.authorization_id IS NOT NULL THEN
-        w.resources := earlier.resources;
-        w.authorization_details := earlier.authorization_details;
-        w.access_token_expires_at := earlier.expires_at;
+        access_resources := earlier.resources;
+        access_details := earlier.authorization_details;
+        ends_at := earlier.expires_at;
     END IF;
-    RETURN w;
+    RETURN ROW(
+        NULL, give_subject(sector, a.user_id), NULL, NULL, access_resources, access_details, r.id, NULL, r.expires_at, ends_at
+    )::token_answer;
 END
 $$;
 
@@ -1204,31 +1203,29 @@ CREATE FUNCTION public.answer_spent_refresh_token(spent public.refresh_token_id,
 DECLARE
     r oauth_refresh_token;
     n oauth_refresh_token;
-    w token_answer;
+    verdict outcome;
+    in_session session_id;
     earlier record;
 BEGIN
-    IF NOT fresh THEN
-        w.outcome := 'proof_replayed';
-        RETURN w;
-    END IF;
     SELECT t.* INTO r FROM oauth_refresh_token AS t WHERE t.id = spent FOR KEY SHARE;
     SELECT t.* INTO n FROM oauth_refresh_token AS t WHERE t.id = r.successor_id;
-    w.outcome := CASE
+    verdict := CASE
+        WHEN NOT fresh THEN 'proof_replayed'
         WHEN r.id IS NULL THEN 'unknown'
         WHEN r.successor_id IS NULL THEN 'replayed'
         -- collected: if the family goes on, it was used before
         WHEN n.revoked IS NOT NULL
             OR n.id IS NULL AND EXISTS (SELECT FROM oauth_refresh_token AS x WHERE x.authorization_id = r.authorization_id AND x.revoked IS NULL)
         -- the same call again is no other presentation: whoever made it gave it up, and the database got to it later
-        THEN CASE WHEN r.successor_id = same_successor THEN 'superseded' ELSE 'replayed' END::outcome
+        THEN CASE WHEN r.successor_id = same_successor THEN 'superseded' ELSE 'replayed' END
         WHEN n.id IS NULL OR n.expires_at <= now() THEN 'expired'
         WHEN r.successor_id = same_successor
             OR coalesce(c.refresh_grace_until_used, until_used)
             OR (coalesce(c.refresh_grace, grace) > interval '0' AND now() < r.revoked + coalesce(c.refresh_grace, grace))
-        THEN CASE WHEN judged = 'rotated' THEN 'retried' ELSE judged END
+        THEN CASE WHEN judged = 'rotated' THEN 'retried' ELSE judged::text END
         ELSE 'replayed'
     END;
-    IF w.outcome = 'replayed' THEN
+    IF verdict = 'replayed' THEN
         UPDATE oauth_authorization AS a
         SET revoked_at = now(), revoked_reason = 'refresh_token_reused', updated_at = now()
         WHERE a.id = r.authorization_id AND a.revoked_at IS NULL;
@@ -1241,26 +1238,19 @@ BEGIN
             WHERE u.id = r.user_id;
         END IF;
     END IF;
-    IF w.outcome <> 'retried' THEN
-        RETURN w;
+    IF verdict <> 'retried' THEN
+        RETURN ROW(verdict, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::token_answer;
     END IF;
 
-    w.sub := give_subject(sector_of(c), r.user_id);
-    w.session_id := CASE WHEN parents = 'locked' THEN r.session_id END;
-    w.scopes := access.scopes;
-    w.resources := access.resources;
-    w.authorization_details := access.authorization_details;
-    w.refresh_token_id := r.successor_id;
-    w.refresh_token := r.successor;
-    w.refresh_token_expires_at := n.expires_at;
-    -- a repeated call's are counted from the rotation, so that it gets the same answer
-    w.access_token_expires_at := coalesce(
+    -- a repeated call's is counted from the rotation, so that it gets the same answer
+    ends_at := coalesce(
         CASE WHEN n.id = same_successor THEN n.access_token_expires_at END,
         least(
             expiry(CASE WHEN n.id = same_successor THEN r.revoked ELSE now() END, lifetime, c.access_token_lifetime, 'AccessTokenLifetime'),
             ends_at
         )
     );
+    in_session := CASE WHEN parents = 'locked' THEN r.session_id END;
     IF NOT without_row THEN
         -- It refers to the token presented, which is locked; the successor may be gone.
         INSERT INTO oauth_access_token (
@@ -1268,32 +1258,32 @@ BEGIN
             confirmation, act, authorization_id, authorization_code_id, data, requested_user_info_claims
         )
         VALUES (
-            new_id, new_token, r.client_id, w.session_id, r.user_id, r.reference_id, r.id, w.access_token_expires_at, w.scopes, w.resources,
-            w.authorization_details, proven, act, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id),
+            new_id, new_token, r.client_id, in_session, r.user_id, r.reference_id, r.id, ends_at, access.scopes, access.resources,
+            access.authorization_details, proven, act, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id),
             coalesce(data, r.data), r.requested_user_info_claims
         )
         ON CONFLICT DO NOTHING; -- of id and token: of two same calls at once, either may conflict first
-        IF FOUND THEN
-            RETURN w;
-        END IF;
     ELSIF n.id <> same_successor THEN
         UPDATE oauth_refresh_token AS t
-        SET access_token_expires_at = greatest(t.access_token_expires_at, expiry_without_row(w.access_token_expires_at, new_token)),
-            updated_at = now()
+        SET access_token_expires_at = greatest(t.access_token_expires_at, expiry_without_row(ends_at, new_token)), updated_at = now()
         WHERE t.id = r.id;
     END IF;
-
-    -- A repeated call gets what was written before, even if the session was extended or the client changed since.
-    earlier := find_issued_access_token(new_id, r.client_id, new_token, NULL, 'AccessTokenID');
-    IF earlier.authorization_id <> r.authorization_id THEN
-        PERFORM refuse_parameter('AccessTokenID', 'is that of another token');
-    ELSIF earlier.authorization_id IS NOT NULL THEN
-        w.scopes := earlier.scopes;
-        w.resources := earlier.resources;
-        w.authorization_details := earlier.authorization_details;
-        w.access_token_expires_at := earlier.expires_at;
+    IF without_row OR NOT FOUND THEN
+        -- A repeated call gets what was written before, even if the session was extended or the client changed since.
+        earlier := find_issued_access_token(new_id, r.client_id, new_token, NULL, 'AccessTokenID');
+        IF earlier.authorization_id <> r.authorization_id THEN
+            PERFORM refuse_parameter('AccessTokenID', 'is that of another token');
+        ELSIF earlier.authorization_id IS NOT NULL THEN
+            access := ROW(
+                NULL, NULL, NULL, earlier.scopes, earlier.resources, earlier.authorization_details, NULL, NULL, NULL, NULL
+            )::token_answer;
+            ends_at := earlier.expires_at;
+        END IF;
     END IF;
-    RETURN w;
+    RETURN ROW(
+        verdict, give_subject(sector_of(c), r.user_id), in_session, access.scopes, access.resources, access.authorization_details,
+        r.successor_id, r.successor, n.expires_at, ends_at
+    )::token_answer;
 END
 $$;
 
@@ -2660,22 +2650,26 @@ CREATE FUNCTION public.narrow_renewed(c public.oauth_client, r public.oauth_refr
     SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
-    w token_answer;
+    kept text[];
 BEGIN
-    w.scopes := kept_within(r.scopes, coalesce(c.scopes, default_scopes));
-    w.outcome := CASE
-        WHEN cardinality(r.scopes) > 0 AND cardinality(w.scopes) = 0 THEN 'invalid_scope'::outcome
-        ELSE coalesce(
-            judge_narrowed(
-                c, scopes, r.scopes, default_scopes, resources, r.resources, default_resources, details, r.authorization_details, compared_types
-            ),
-            'rotated'
-        )
-    END;
-    w.scopes := asked_or_granted(scopes, w.scopes);
-    w.resources := asked_or_granted(resources, kept_within(r.resources, coalesce(c.resources, default_resources)));
-    w.authorization_details := details_of_types(coalesce(details_as_set(details), r.authorization_details), c.authorization_details_types);
-    RETURN w;
+    kept := kept_within(r.scopes, coalesce(c.scopes, default_scopes));
+    RETURN ROW(
+        CASE
+            WHEN cardinality(r.scopes) > 0 AND cardinality(kept) = 0 THEN 'invalid_scope'::outcome
+            ELSE coalesce(
+                judge_narrowed(
+                    c, scopes, r.scopes, default_scopes, resources, r.resources, default_resources, details, r.authorization_details,
+                    compared_types
+                ),
+                'rotated'
+            )
+        END,
+        NULL, NULL,
+        asked_or_granted(scopes, kept),
+        asked_or_granted(resources, kept_within(r.resources, coalesce(c.resources, default_resources))),
+        details_of_types(coalesce(details_as_set(details), r.authorization_details), c.authorization_details_types),
+        NULL, NULL, NULL, NULL
+    )::token_answer;
 END
 $$;
 

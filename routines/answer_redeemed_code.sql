@@ -7,29 +7,27 @@ SET search_path FROM CURRENT
 AS $$
 DECLARE
     r oauth_refresh_token;
-    w token_answer;
     earlier record;
 BEGIN
     SELECT t.* INTO r FROM oauth_refresh_token AS t WHERE t.id = new_refresh_id;
     IF r.id IS NOT NULL AND (r.authorization_id <> a.id OR r.token IS DISTINCT FROM new_refresh_token) THEN
         PERFORM refuse_parameter('RefreshTokenID', 'is that of another token');
     END IF;
-    w.sub := give_subject(sector, a.user_id);
-    w.refresh_token_id := r.id;
-    w.refresh_token_expires_at := r.expires_at;
-    w.access_token_expires_at := CASE WHEN without_row THEN coalesce(r.access_token_expires_at, a.expires_at, ends_at) ELSE ends_at END;
-    w.resources := access_resources;
-    w.authorization_details := access_details;
+    IF without_row THEN
+        ends_at := coalesce(r.access_token_expires_at, a.expires_at, ends_at);
+    END IF;
     -- A repeated call gets what was written before, even if the session was extended or the client changed since.
     earlier := find_issued_access_token(new_id, a.client_id, new_token, NULL, 'AccessTokenID');
     IF earlier.authorization_id <> a.id THEN
         PERFORM refuse_parameter('AccessTokenID', 'is that of another token');
     ELSIF earlier.authorization_id IS NOT NULL THEN
-        w.resources := earlier.resources;
-        w.authorization_details := earlier.authorization_details;
-        w.access_token_expires_at := earlier.expires_at;
+        access_resources := earlier.resources;
+        access_details := earlier.authorization_details;
+        ends_at := earlier.expires_at;
     END IF;
-    RETURN w;
+    RETURN ROW(
+        NULL, give_subject(sector, a.user_id), NULL, NULL, access_resources, access_details, r.id, NULL, r.expires_at, ends_at
+    )::token_answer;
 END
 $$;
 

@@ -6,22 +6,26 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path FROM CURRENT
 AS $$
 DECLARE
-    w token_answer;
+    kept text[];
 BEGIN
-    w.scopes := kept_within(r.scopes, coalesce(c.scopes, default_scopes));
-    w.outcome := CASE
-        WHEN cardinality(r.scopes) > 0 AND cardinality(w.scopes) = 0 THEN 'invalid_scope'::outcome
-        ELSE coalesce(
-            judge_narrowed(
-                c, scopes, r.scopes, default_scopes, resources, r.resources, default_resources, details, r.authorization_details, compared_types
-            ),
-            'rotated'
-        )
-    END;
-    w.scopes := asked_or_granted(scopes, w.scopes);
-    w.resources := asked_or_granted(resources, kept_within(r.resources, coalesce(c.resources, default_resources)));
-    w.authorization_details := details_of_types(coalesce(details_as_set(details), r.authorization_details), c.authorization_details_types);
-    RETURN w;
+    kept := kept_within(r.scopes, coalesce(c.scopes, default_scopes));
+    RETURN ROW(
+        CASE
+            WHEN cardinality(r.scopes) > 0 AND cardinality(kept) = 0 THEN 'invalid_scope'::outcome
+            ELSE coalesce(
+                judge_narrowed(
+                    c, scopes, r.scopes, default_scopes, resources, r.resources, default_resources, details, r.authorization_details,
+                    compared_types
+                ),
+                'rotated'
+            )
+        END,
+        NULL, NULL,
+        asked_or_granted(scopes, kept),
+        asked_or_granted(resources, kept_within(r.resources, coalesce(c.resources, default_resources))),
+        details_of_types(coalesce(details_as_set(details), r.authorization_details), c.authorization_details_types),
+        NULL, NULL, NULL, NULL
+    )::token_answer;
 END
 $$;
 

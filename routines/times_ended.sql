@@ -3,8 +3,9 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path FROM CURRENT
 AS $$
 DECLARE
-    counters jsonb := ended_grants -> client_key(client_id); -- once, as a large map is fetched each time
+    counters jsonb;
 BEGIN
+    counters := ended_grants -> client_key(client_id); -- once, as a large map is fetched each time
     -- counters only rise, so equal sums mean equal counters
     RETURN coalesce((counters ->> '')::bigint, 0) + coalesce((counters ->> tenant_key(reference_id))::bigint, 0);
 END
