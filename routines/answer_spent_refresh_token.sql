@@ -15,6 +15,7 @@ DECLARE
 BEGIN
     SELECT t.* INTO r FROM oauth_refresh_token AS t WHERE t.id = spent FOR KEY SHARE;
     SELECT t.* INTO n FROM oauth_refresh_token AS t WHERE t.id = r.successor_id;
+    SELECT k.* INTO c FROM oauth_client AS k WHERE k.client_id = r.client_id;
     verdict := CASE
         WHEN NOT fresh THEN 'proof_replayed'
         WHEN r.id IS NULL THEN 'unknown'

@@ -109,7 +109,7 @@ func TestStormFindsFaults(t *testing.T) {
 		}, setup: func(t *testing.T) setup {
 			return setup{
 				zitadelDB: rewrite(t, "RotateRefreshToken",
-					"(p.r).revoked IS NOT NULL AS spent", "false AS spent", " AND p.fresh AND r.revoked IS NULL", " AND p.fresh"),
+					" AND p.fresh AND t.revoked IS NULL", " AND p.fresh"),
 				zitadelKeys: [][]byte{bytes.Repeat([]byte("z"), 32)},
 			}
 		}},

@@ -1011,7 +1011,7 @@ func schemaIsTheOneOfTheDesign(t *testing.T, pool *pgxpool.Pool) {
 	if want := slices.Sorted(slices.Values(fixture.Tables)); !slices.Equal(names, want) {
 		t.Errorf("the tests know the tables %v, the design %v", want, names)
 	}
-	fixture.SameLines(t, "relations", append(names, "oauthdb_version"), fixture.CatalogLines(t, pool, `
+	fixture.SameLines(t, "relations", append(names, "oauthdb_version", "token_answer"), fixture.CatalogLines(t, pool, `
 		SELECT c.relname::text
 		FROM pg_class AS c
 		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind NOT IN ('i', 'S', 't') AND c.relpersistence = 'p'`))
