@@ -121,6 +121,16 @@ func TestConsentEndsWhenARegistrationChangesWhatUsersSaw(t *testing.T) {
 	w.consentTo(client, false, "openid")
 	update(func(*store.PutClientDocumentParams) {})
 	w.wantConsent(client, true)
+
+	// a device's client states no redirect URI, as before
+	grants := []string{"urn:ietf:params:oauth:grant-type:device_code"}
+	client = w.open(func(p *store.RegisterClientParams) { p.RedirectURIs, p.GrantTypes = nil, grants })
+	p := updateParams(client, "r1")
+	p.RedirectURIs, p.GrantTypes = nil, grants
+	w.update(p, store.OutcomeUpdated)
+	w.consentTo(client, false, "openid")
+	w.update(p, store.OutcomeUpdated)
+	w.wantConsent(client, true)
 }
 
 // A consent that was given while the document changed is about what was there before, whichever commits first.
