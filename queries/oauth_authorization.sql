@@ -245,8 +245,7 @@ WITH asked AS MATERIALIZED (
         (p.u).id::user_id AS user_id,
         sector_of(p.c) AS sector,
         coalesce((p.a).granted_scopes, as_set(@granted_scopes::text[])) AS granted_scopes,
-        coalesce((p.a).user_epoch, (p.u).grants_epoch) AS user_epoch,
-        coalesce((p.a).client_epoch, (p.c).grants_epoch) AS client_epoch,
+        (p.u).grants_epoch AS user_epoch, (p.c).grants_epoch AS client_epoch, -- a second approval is refused where they have risen
         coalesce((p.a).pair_epoch, pair_epoch((p.u).ended_grants, (p.a).client_id, sqlc.narg('reference_id')::reference_id)) AS pair_epoch,
         coalesce((p.a).decided_at, now()) AS decided_at,
         CASE WHEN (p.a).kind = 'code' THEN sqlc.narg('code')::token_digest END AS code,

@@ -1,6 +1,7 @@
 package calls
 
 import (
+	"context"
 	"encoding/json"
 	"testing"
 	"time"
@@ -218,4 +219,26 @@ func TestImportedConsentCounts(t *testing.T) {
 		p.ID, p.ClientID = store.NewConsentID(), other
 		w.want("ImportConsent", w.outcome(w.Q.ImportConsent(w.Ctx, p)), store.OutcomeDecided)
 	})
+}
+
+// What is there of others doesn't matter, and what the user has agreed to here is left without waiting for whoever is changing it.
+func TestImportedConsentIsOfOneUserAndClient(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	other, another := w.NewClient(), store.UserID(fixture.Unique("user"))
+	_, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: another})
+	w.OK(err)
+	w.consentTo(other, false, "openid")
+	_, err = w.Q.GrantConsent(w.Ctx, store.GrantConsentParams{ID: store.NewConsentID(), ClientID: w.Client, UserID: another, Scopes: []string{"openid"}})
+	w.OK(err)
+	p := store.ImportConsentParams{ID: store.NewConsentID(), UserID: w.User, ClientID: w.Client, Scopes: []string{"openid"}, Resources: []string{}}
+	w.want("ImportConsent", w.outcome(w.Q.ImportConsent(w.Ctx, p)), store.OutcomeGranted)
+	w.wantConsent(w.Client, true) // to the scopes as such, because there is no resource
+
+	release := w.holding(`UPDATE oauth_consent SET updated_at = now() WHERE client_id = $1`, string(w.Client))
+	defer release()
+	ctx, cancel := context.WithTimeout(w.Ctx, 20*time.Second)
+	defer cancel()
+	p.ID = store.NewConsentID()
+	w.want("ImportConsent", w.outcome(w.Q.ImportConsent(ctx, p)), store.OutcomeDecided)
 }
