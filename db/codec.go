@@ -2,6 +2,7 @@ package db
 
 import (
 	"database/sql"
+	"encoding/binary"
 	"encoding/json"
 	"reflect"
 	"sync"
@@ -45,7 +46,11 @@ func (c *rememberingCodec) PlanScan(m *pgtype.Map, oid uint32, format int16, tar
 	known, ok := c.plans[format].Load(typ)
 	if !ok {
 		if canRemember(typ) {
-			known = pgtype.NewMap().PlanScan(oid, format, target) // of a map of its own, which nobody writes to
+			plan := pgtype.NewMap().PlanScan(oid, format, target) // of a map of its own, which nobody writes to
+			if oid == pgtype.TextArrayOID && format == pgtype.BinaryFormatCode && typ == reflect.TypeFor[*[]string]() {
+				plan = textsPlan{plan}
+			}
+			known = plan
 		}
 		known, _ = c.plans[format].LoadOrStore(typ, known)
 	}
@@ -70,4 +75,40 @@ func canRemember(typ reflect.Type) bool {
 		return true
 	}
 	return typ.Kind() == reflect.String || typ.Kind() == reflect.Bool
+}
+
+// textsPlan scans a text[] into a []string by two allocations: one for the slice, and one for the text of all elements, which keep each
+// other in memory. What isn't a list of texts, or is malformed, is left to pgx's own plan.
+type textsPlan struct{ pgtype.ScanPlan }
+
+// Scan implements [pgtype.ScanPlan].
+func (p textsPlan) Scan(src []byte, target any) error {
+	// dimensions, flags, type of the elements; of the one dimension, the number of elements and the index of the first
+	const header, length = 5 * 4, 4
+	to, ok := target.(*[]string)
+	if !ok || len(src) < header || binary.BigEndian.Uint32(src) != 1 {
+		return p.ScanPlan.Scan(src, target)
+	}
+	n := int64(binary.BigEndian.Uint32(src[3*4:]))
+	src, whole := src[header:], src
+	if n*length > int64(len(src)) {
+		return p.ScanPlan.Scan(whole, target)
+	}
+	texts, all, at := make([]string, n), string(src), 0
+	for i := range texts {
+		if len(src)-at < length {
+			return p.ScanPlan.Scan(whole, target)
+		}
+		size := int64(binary.BigEndian.Uint32(src[at:])) // of NULL, more than there is
+		if at += length; size > int64(len(src)-at) {
+			return p.ScanPlan.Scan(whole, target)
+		}
+		texts[i] = all[at : at+int(size)]
+		at += int(size)
+	}
+	if at != len(src) {
+		return p.ScanPlan.Scan(whole, target)
+	}
+	*to = texts
+	return nil
 }

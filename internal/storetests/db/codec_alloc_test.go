@@ -24,7 +24,7 @@ func TestIntrospectionAllocatesLittle(t *testing.T) { // not parallel: AllocsPer
 			t.Error(err)
 		}
 	})
-	const most = 41
+	const most = 34
 	if got > most {
 		t.Errorf("%v allocations, at most %v are expected", got, most)
 	}
