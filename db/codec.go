@@ -19,12 +19,15 @@ import (
 //
 // Values and errors stay the same. pgx plans the scan of each column anew for each result, by reflection if the Go type is a
 // pointer or a slice; that is nearly half of what a row of introspection allocates. RegisterTypes keeps pgx's own plans, one
-// for each Go type. As always, a type that is registered later replaces an earlier one.
+// for each Go type. A []string gets the text of all its elements as one string. As always, a type that is registered later
+// replaces an earlier one.
 func RegisterTypes(m *pgtype.Map) { m.RegisterTypes(remembering) }
 
 var remembering = func() (types []*pgtype.Type) {
 	stock := pgtype.NewMap()
-	for _, oid := range []uint32{pgtype.TextOID, pgtype.TextArrayOID, pgtype.TimestamptzOID, pgtype.BoolOID, pgtype.JSONBOID} {
+	for _, oid := range []uint32{
+		pgtype.TextOID, pgtype.TextArrayOID, pgtype.TimestamptzOID, pgtype.IntervalOID, pgtype.BoolOID, pgtype.Int8OID, pgtype.JSONBOID,
+	} {
 		t, _ := stock.TypeForOID(oid)
 		types = append(types, &pgtype.Type{Name: t.Name, OID: oid, Codec: &rememberingCodec{Codec: t.Codec}})
 	}
@@ -61,7 +64,7 @@ func (c *rememberingCodec) PlanScan(m *pgtype.Map, oid uint32, format int16, tar
 }
 
 // canRemember reports whether the plan for a target depends on nothing but its type, and scans without writing to anything that
-// connections share: strings, booleans, instants, []string and JSON, and pointers to them.
+// connections share: strings, booleans, numbers, instants, durations, []string and JSON, and pointers to them.
 func canRemember(typ reflect.Type) bool {
 	for ; typ != nil && typ.Kind() == reflect.Pointer; typ = typ.Elem() {
 		if typ.Implements(reflect.TypeFor[sql.Scanner]()) && !typ.Implements(reflect.TypeFor[pgtype.TextScanner]()) {
@@ -71,7 +74,8 @@ func canRemember(typ reflect.Type) bool {
 	switch typ {
 	case nil:
 		return false
-	case reflect.TypeFor[time.Time](), reflect.TypeFor[[]string](), reflect.TypeFor[json.RawMessage](), reflect.TypeFor[token.Confirmation]():
+	case reflect.TypeFor[time.Time](), reflect.TypeFor[time.Duration](), reflect.TypeFor[int64](), reflect.TypeFor[[]string](),
+		reflect.TypeFor[json.RawMessage](), reflect.TypeFor[token.Confirmation]():
 		return true
 	}
 	return typ.Kind() == reflect.String || typ.Kind() == reflect.Bool
