@@ -73,7 +73,8 @@ func TestIntrospectionIsSentAsTheLibraryWouldSendIt(t *testing.T) {
 		}
 	}
 	for _, a := range []*oidc.IntrospectionResponse{
-		{}, full(nil), full(map[string]any{}),
+		{},
+		full(nil), full(map[string]any{}),
 		full(map[string]any{"sid": "ses_1", "acr": `"\<`, "act": json.RawMessage(`{"sub": "a"}`), "cnf": map[string]string{"jkt": "x"}, "authorization_details": json.RawMessage(`[{"type": "x"}]`)}),
 	} {
 		sent, err := zitadel.IntrospectionJSON(a)
