@@ -47,7 +47,7 @@ func (d *driver) collect(ctx context.Context, collectors int, pace report.Pace) 
 // collectBeside introspects at a fixed rate, first by itself, and then for as long as it takes the collectors to make a pass.
 func collectBeside(ctx context.Context, server *dataset.Server, data dataset.Data, o Options, collectors int, pace report.Pace) (report.Collector, error) {
 	c := report.Collector{Size: data.AccessTokens, Collectors: collectors, Pace: pace, Rate: o.Rate}
-	session, err := subject.NewStore().Open(ctx, server.URL(data.Database), introspecting)
+	session, err := subject.Store.Open(ctx, server.URL(data.Database), introspecting)
 	if err != nil {
 		return c, err
 	}

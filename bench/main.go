@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -23,23 +22,13 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	context.AfterFunc(ctx, stop) // a second interrupt doesn't wait for the cleaning up after the first
-	err := command(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		os.Exit(2)
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
+	report.Main("bench", func(ctx context.Context, args []string) error { return command(ctx, args, os.Stdout, os.Stderr) })
 }
 
 // settings are the flags.
 type settings struct {
 	Options
-	results, docs     string
+	docs              string
 	write, onlyReport bool
 }
 
@@ -48,7 +37,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		Sizes:      []int64{10_000, 1_000_000, 10_000_000},
 		Conns:      []int{1, 16, 64},
 		Works:      subject.Works,
-		Subjects:   subjectNames(),
+		Subjects:   names(subjects),
 		Delays:     []time.Duration{0, 500 * time.Microsecond, 2 * time.Millisecond},
 		Rate:       1000,
 		Quiet:      6 * time.Second,
@@ -61,32 +50,32 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		fmt.Fprint(stderr, `Measures oauthdb against other ways to do the same: go run . [flags]
 
 The data are made once and kept, in the private PostgreSQL that is kept for benchmarks, or in the server that DATABASE_URL names.
-Results are printed group by group; with -write they become docs/performance.md. Lists are separated by commas.
+Results are printed; with -write they become docs/performance.md. Lists are separated by commas.
 
 `)
 		f.PrintDefaults()
 	}
-	list(f, "sizes", "numbers of access tokens in the data", &s.Sizes, func(v string) (int64, error) {
-		n, err := strconv.ParseInt(v, 10, 64)
-		if err == nil && n < 1000 {
-			err = errors.New("at least 1000")
+	number := func(least, most int64) func(string) (int64, error) {
+		return func(v string) (int64, error) {
+			n, err := strconv.ParseInt(v, 10, 64)
+			if err == nil && (n < least || n > most) {
+				err = fmt.Errorf("from %d to %d", least, most)
+			}
+			return n, err
 		}
-		return n, err
-	})
-	list(f, "conns", "numbers of connections, each of which is busy all the time", &s.Conns, func(v string) (int, error) {
-		n, err := strconv.Atoi(v)
-		if err == nil && (n < 1 || n > 200) {
-			err = errors.New("from 1 to 200")
+	}
+	few := func(most int64) func(string) (int, error) {
+		return func(v string) (int, error) {
+			n, err := number(1, most)(v)
+			return int(n), err
 		}
-		return n, err
-	})
+	}
+	list(f, "sizes", "numbers of access tokens in the data", &s.Sizes, number(1000, 1e9))
+	list(f, "conns", "numbers of connections, each of which is busy all the time", &s.Conns, few(200))
 	list(f, "works", "works", &s.Works, func(v string) (subject.Work, error) { return known(subject.Work(v), subject.Works) })
 	list(f, "subjects", "subjects; how many operations the others do is found out with store", &s.Subjects,
-		func(v string) (string, error) { return known(v, subjectNames()) })
+		func(v string) (string, error) { return known(v, names(subjects)) })
 	list(f, "delays", "what a network adds to a round trip; 0 is without one, through the Unix socket where there is one", &s.Delays, func(v string) (time.Duration, error) {
-		if v == "0" {
-			return 0, nil
-		}
 		d, err := time.ParseDuration(v)
 		if err == nil && d < 0 {
 			err = errors.New("not negative")
@@ -97,14 +86,8 @@ Results are printed group by group; with -write they become docs/performance.md.
 	f.IntVar(&s.TargetRounds, "target-rounds", 7, "measurements of introspect-hit and rotate at 16 connections and the middle size")
 	f.DurationVar(&s.Duration, "duration", 700*time.Millisecond, "how long a measurement of store takes; others do as many operations, or as many as they can in that time")
 	f.BoolVar(&s.Settings, "settings", true, "measure the settings of package db, too")
-	f.Int64Var(&s.CostOps, "cost-ops", 200, "operations over which to count statements, round trips, WAL and buffers; 0 counts none")
-	list(f, "collectors", "numbers of collectors at work at once", &s.Collectors, func(v string) (int, error) {
-		n, err := strconv.Atoi(v)
-		if err == nil && (n < 1 || n > 16) {
-			err = errors.New("from 1 to 16")
-		}
-		return n, err
-	})
+	f.Int64Var(&s.CostOps, "cost-ops", 200, "operations over which to count statements, WAL and buffers; 0 counts none")
+	list(f, "collectors", "numbers of collectors at work at once", &s.Collectors, few(16))
 	list(f, "paces", "how hard a collector works: rows in a batch @ part of the time", &s.Paces, func(v string) (report.Pace, error) {
 		var p report.Pace
 		_, err := fmt.Sscanf(v, "%d@%g", &p.BatchSize, &p.Share)
@@ -114,23 +97,18 @@ Results are printed group by group; with -write they become docs/performance.md.
 		return p, err
 	})
 	f.IntVar(&s.CollectorRounds, "collector-rounds", 2, "measurements of the collector, each on a fresh copy of the data; 0 leaves it out")
-	f.StringVar(&s.results, "results", "", "file for the results as JSON (with -write and -only-report performance/results.json in the folder of -docs, else none)")
 	f.StringVar(&s.docs, "docs", filepath.Join("..", "docs"), "folder of performance.md and performance/")
-	f.BoolVar(&s.write, "write", false, "write the page and the plots")
+	f.BoolVar(&s.write, "write", false, "write the page, the plots and performance/results.json")
 	f.BoolVar(&s.onlyReport, "only-report", false, "measure nothing: write the page and the plots from the results that are there")
-	if err := f.Parse(args); err != nil {
-		return s, err
-	}
+	err := f.Parse(args)
 	switch {
+	case err != nil:
 	case f.NArg() > 0:
-		return s, fmt.Errorf("what is %q? All there is are flags", f.Arg(0))
+		err = fmt.Errorf("what is %q? All there is are flags", f.Arg(0))
 	case s.Rounds < 1 || s.Duration <= 0:
-		return s, errors.New("there has to be a round, and it has to take some time")
+		err = errors.New("there has to be a round, and it has to take some time")
 	}
-	if s.results == "" && (s.write || s.onlyReport) {
-		s.results = filepath.Join(s.docs, "performance", "results.json")
-	}
-	return s, nil
+	return s, err
 }
 
 // list defines a flag with a list of values.
@@ -140,26 +118,21 @@ func list[T any](f *flag.FlagSet, name, usage string, to *[]T, parse func(string
 		standard = append(standard, fmt.Sprint(v))
 	}
 	f.Func(name, usage+" (default "+strings.Join(standard, ",")+")", func(values string) error {
-		var all []T
+		*to = nil
 		for v := range strings.SplitSeq(values, ",") {
 			one, err := parse(strings.TrimSpace(v))
 			if err != nil {
 				return err
 			}
-			all = append(all, one)
+			*to = append(*to, one)
 		}
-		*to = all
 		return nil
 	})
 }
 
 func known[T ~string](v T, all []T) (T, error) {
 	if !slices.Contains(all, v) {
-		var names []string
-		for _, name := range all {
-			names = append(names, string(name))
-		}
-		return v, fmt.Errorf("there are %s", strings.Join(names, ", "))
+		return v, fmt.Errorf("there are %q", all)
 	}
 	return v, nil
 }
@@ -169,52 +142,33 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	if err != nil {
 		return err
 	}
+	kept := filepath.Join(s.docs, "performance", "results.json")
 	if s.onlyReport {
-		results, err := report.Load(s.results)
+		results, err := report.Load(kept)
 		if err != nil {
 			return err
 		}
-		return write(s.docs, results)
+		return results.Write(s.docs)
 	}
 	began := time.Now()
 	server, err := dataset.StartServer(ctx, report.Logf)
 	if err != nil {
 		return err
 	}
-	d := &driver{Options: s.Options, server: server, out: stdout, logf: report.Logf, results: &report.Results{Command: how(args)}}
+	again := "make bench" // the command that measures the same
+	if !slices.Equal(args, []string{"-write"}) {
+		again = strings.TrimSpace("go run -C bench . " + strings.Join(args, " "))
+	}
+	d := &driver{Options: s.Options, server: server, out: stdout, logf: report.Logf, results: &report.Results{Command: again}}
 	if err := d.measure(ctx); err != nil {
-		if ctx.Err() != nil {
-			err = errors.New("interrupted")
-		}
 		return err
 	}
 	report.Logf("done in %v", time.Since(began).Round(time.Second))
-	if s.results != "" {
-		if err := os.MkdirAll(filepath.Dir(s.results), 0o755); err != nil {
-			return err
-		}
-		if err := d.results.Save(s.results); err != nil {
-			return err
-		}
+	if !s.write {
+		return d.results.Write("")
 	}
-	if s.write {
-		return write(s.docs, d.results)
-	}
-	return nil
-}
-
-// how is the command that measures again what args measure.
-func how(args []string) string {
-	if slices.Equal(args, []string{"-write"}) {
-		return "make bench"
-	}
-	return strings.TrimSpace("go run -C bench . " + strings.Join(args, " "))
-}
-
-// write writes the page and the plots.
-func write(docs string, r *report.Results) error {
-	if err := r.WritePage(filepath.Join(docs, "performance.md")); err != nil {
+	if err := d.results.Save(kept); err != nil {
 		return err
 	}
-	return r.WritePlots(filepath.Join(docs, "performance"))
+	return d.results.Write(s.docs)
 }

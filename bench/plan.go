@@ -41,18 +41,18 @@ const (
 )
 
 // subjects are what is compared, in the order of the legend.
-func subjects() []subject.Subject {
-	return []subject.Subject{subject.NewStore(), subject.NewRowless(), subject.NewEvents(), subject.NewTransaction(), subject.NewGoOAuth2()}
-}
+var subjects = []subject.Subject{subject.Store, subject.Rowless, subject.Events, subject.Transaction}
 
-// variants are settings of package db that are compared: how pgx asks, with a connection for each worker, and how many connections many workers share.
-// Its defaults are cache_statement, and twice as many connections as there are processors.
+// modes and pools are settings of package db that are compared: how pgx asks, with a connection for each worker, and how many connections many
+// workers share. Its defaults are cache_statement, and twice as many connections as there are processors.
+var modes, pools = variants()
+
 func variants() (modes, pools []subject.Subject) {
 	for _, mode := range []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"} {
-		modes = append(modes, subject.Variant{Title: "mode " + mode, What: "`" + mode + "`", Params: "&default_query_exec_mode=" + mode})
+		modes = append(modes, subject.By(subject.Way{Params: "&default_query_exec_mode=" + mode}, "mode "+mode, "`"+mode+"`"))
 	}
 	for _, n := range []int{2, 4, 8, 16, 64} {
-		pools = append(pools, subject.Variant{Title: "pool of " + plural(n, "connection"), What: plural(n, "connection"), Conns: n})
+		pools = append(pools, subject.By(subject.Way{Conns: n}, "pool of "+plural(n, "connection"), plural(n, "connection")))
 	}
 	return modes, pools
 }
@@ -62,31 +62,21 @@ const sharing = 64
 
 func names(all []subject.Subject) (names []string) {
 	for _, s := range all {
-		names = append(names, s.Name())
+		names = append(names, s.Name)
 	}
 	return names
 }
-
-// subjectNames is all of those that are compared.
-func subjectNames() []string { return names(subjects()) }
 
 // compared are the works that have aims.
 var compared = []subject.Work{subject.IntrospectHit, subject.Rotate}
 
 func find(name string) subject.Subject {
-	modes, pools := variants()
-	all := slices.Concat(subjects(), modes, pools)
-	return all[slices.IndexFunc(all, func(s subject.Subject) bool { return s.Name() == name })]
+	all := slices.Concat(subjects, modes, pools)
+	return all[slices.IndexFunc(all, func(s subject.Subject) bool { return s.Name == name })]
 }
 
 // cell is one subject doing one work under one condition.
-type cell struct {
-	work    subject.Work
-	subject string
-	size    int64
-	conns   int
-	delay   time.Duration
-}
+type cell = report.Condition
 
 // group is measured together: in each round its cells come right after one another.
 type group struct {
@@ -102,13 +92,7 @@ type stage struct {
 }
 
 // middle is the size at which everything is compared, like that of the report.
-func (o Options) middle() int64 {
-	sizes := slices.Sorted(slices.Values(o.Sizes))
-	if slices.Contains(sizes, 1_000_000) {
-		return 1_000_000
-	}
-	return sizes[len(sizes)/2]
-}
+func (o Options) middle() int64 { return report.Middle(o.Sizes) }
 
 // most is the number of connections at which everything is compared.
 func (o Options) most() int {
@@ -125,55 +109,56 @@ func (o Options) plan() []stage {
 	at := o.middle()
 	for _, w := range o.Works {
 		st := stage{work: w}
-		var able []string
-		for _, s := range subjects() {
-			if slices.Contains(o.Subjects, s.Name()) && s.Supports(w) {
-				able = append(able, s.Name())
-			}
-		}
-		add := func(names []string, conns int, delay time.Duration, rounds int) *group {
-			g := group{rounds: rounds}
-			for _, name := range names {
-				g.cells = append(g.cells, cell{w, name, at, conns, delay})
-			}
-			st.groups = append(st.groups, g)
-			return &st.groups[len(st.groups)-1]
-		}
 		aimed := slices.Contains(compared, w)
+		var able []string
+		for _, s := range subjects {
+			if slices.Contains(o.Subjects, s.Name) && s.Supports(w) {
+				able = append(able, s.Name)
+			}
+		}
+		add := func(names []string, conns int, delay time.Duration, rounds int, others ...cell) {
+			var cells []cell
+			for _, name := range names {
+				cells = append(cells, cell{Work: w, Subject: name, Size: at, Conns: conns, Delay: delay})
+			}
+			if cells = append(cells, others...); len(cells) > 0 {
+				st.groups = append(st.groups, group{cells, rounds})
+			}
+		}
+		storeAlone := slices.DeleteFunc(slices.Clone(able), func(name string) bool { return name != subject.Store.Name })
 		for _, conns := range o.Conns {
 			switch {
 			case conns == 1:
-				g := add(able, conns, 0, o.Rounds)
+				var others []cell
 				for _, size := range o.Sizes {
-					if size != at && slices.Contains(able, "store") {
-						g.cells = append(g.cells, cell{w, "store", size, conns, 0})
+					if size != at && len(storeAlone) > 0 {
+						others = append(others, cell{Work: w, Subject: subject.Store.Name, Size: size, Conns: conns})
 					}
 				}
-			case conns == o.most() && aimed:
+				add(able, conns, 0, o.Rounds, others...)
+			case conns != o.most():
+				add(storeAlone, conns, 0, min(o.Rounds, fewRounds))
+			case aimed:
 				add(able, conns, 0, max(o.Rounds, o.TargetRounds))
-			case conns == o.most():
+			default:
 				add(able, conns, 0, o.Rounds)
-			case slices.Contains(able, "store"):
-				add([]string{"store"}, conns, 0, min(o.Rounds, fewRounds))
 			}
 			for _, delay := range o.Delays {
 				if delay > 0 && aimed && (conns == 1 || conns == o.most()) {
-					without := slices.DeleteFunc(slices.Clone(able), func(name string) bool { return name == "store, events" })
+					without := slices.DeleteFunc(slices.Clone(able), func(name string) bool { return name == subject.Events.Name })
 					add(without, conns, delay, min(o.Rounds, fewRounds))
 				}
 			}
 		}
 		if o.Settings && aimed {
-			modes, pools := variants()
 			add(names(modes), o.most(), 0, min(o.Rounds, fewRounds))
 			add(names(pools), sharing, 0, min(o.Rounds, fewRounds))
 		}
 		if o.CostOps > 0 {
 			for _, name := range able {
-				st.costs = append(st.costs, cell{work: w, subject: name, size: at, conns: 1})
+				st.costs = append(st.costs, cell{Work: w, Subject: name, Size: at, Conns: 1})
 			}
 		}
-		st.groups = slices.DeleteFunc(st.groups, func(g group) bool { return len(g.cells) == 0 })
 		stages = append(stages, st)
 	}
 	return stages
@@ -185,16 +170,3 @@ func turn[T any](all []T, round int) []T {
 	first := round % len(all)
 	return slices.Concat(all[first:], all[:first])
 }
-
-// work is how long all of it takes, as a number to compare with another: a round is 1, give or take.
-func work(stages []stage) (n float64) {
-	for _, s := range stages {
-		for _, g := range s.groups {
-			n += g.weight()
-		}
-		n += float64(len(s.costs)) / 2
-	}
-	return n
-}
-
-func (g group) weight() float64 { return float64(g.rounds*len(g.cells)) + 0.5 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"sync"
 	"testing"
@@ -20,43 +19,28 @@ import (
 
 const quickSize = 10_000
 
-var quick struct {
-	once   sync.Once
-	driver *driver
-	err    error
-}
+var quick *driver
+
+// quickly makes a driver that is ready to measure. TestMain closes it.
+var quickly = sync.OnceValue(func() error {
+	server, err := dataset.StartServer(context.Background(), report.Logf)
+	if err != nil {
+		return err
+	}
+	quick = &driver{Options: Options{Sizes: []int64{quickSize}}, server: server, logf: report.Logf, results: &report.Results{}}
+	return quick.prepare(context.Background())
+})
 
 // TestMain puts the data in order after the last benchmark.
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if d := quick.driver; d != nil {
-		if err := d.close(context.Background()); err != nil {
+	if quick != nil {
+		if err := quick.close(context.Background()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = max(code, 1)
 		}
 	}
 	os.Exit(code)
-}
-
-// quickly returns a driver that is ready to measure.
-func quickly(b *testing.B) *driver {
-	quick.once.Do(func() {
-		logf := func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
-		server, err := dataset.StartServer(context.Background(), logf)
-		if err != nil {
-			quick.err = err
-			return
-		}
-		quick.driver = &driver{
-			Options: Options{Sizes: []int64{quickSize}, Subjects: subjectNames()}, server: server, out: io.Discard, logf: logf,
-			results: &report.Results{},
-		}
-		quick.err = quick.driver.prepare(context.Background())
-	})
-	if quick.err != nil {
-		b.Fatal(quick.err)
-	}
-	return quick.driver
 }
 
 // benchmark measures a work. A subject does b.N operations or a few more, the same number on each connection, after some that don't
@@ -67,14 +51,16 @@ func benchmark(b *testing.B, w subject.Work, subjects []string, conns ...int) {
 		b.Run("subject="+name, func(b *testing.B) {
 			for _, n := range conns {
 				b.Run(fmt.Sprintf("conns=%d", n), func(b *testing.B) {
-					d := quickly(b)
+					if err := quickly(); err != nil {
+						b.Fatal(err)
+					}
 					b.StopTimer()
 					b.ReportAllocs()
 					ops := int64((b.N + n - 1) / n)
 					if !workload.Plants(w) {
 						ops *= 10
 					}
-					r, err := d.round(b.Context(), cell{work: w, subject: name, size: quickSize, conns: n}, ops, time.Minute)
+					r, err := quick.round(b.Context(), cell{Work: w, Subject: name, Size: quickSize, Conns: n}, ops, time.Minute)
 					if err != nil {
 						b.Fatal(err)
 					}
@@ -85,7 +71,7 @@ func benchmark(b *testing.B, w subject.Work, subjects []string, conns ...int) {
 					}
 					b.ReportMetric(r.Allocs, "allocs/op")
 					b.ReportMetric(r.Bytes, "B/op")
-					if err := d.tidy(b.Context(), w, quickSize); err != nil {
+					if err := quick.tidy(b.Context(), w, quick.data[quickSize], true); err != nil {
 						b.Fatal(err)
 					}
 				})
@@ -94,14 +80,11 @@ func benchmark(b *testing.B, w subject.Work, subjects []string, conns ...int) {
 	}
 }
 
-var (
-	alone     = []string{"store"}
-	withPeers = []string{"store", "tx-lock"}
-)
+var alone, withPeer = []string{"store"}, []string{"store", "tx-lock"}
 
-func BenchmarkIntrospectHit(b *testing.B) { benchmark(b, subject.IntrospectHit, withPeers, 1, 16) }
-func BenchmarkRedeem(b *testing.B)        { benchmark(b, subject.Redeem, withPeers, 1, 16) }
-func BenchmarkRotate(b *testing.B)        { benchmark(b, subject.Rotate, withPeers, 1, 16) }
+func BenchmarkIntrospectHit(b *testing.B) { benchmark(b, subject.IntrospectHit, withPeer, 1, 16) }
+func BenchmarkRedeem(b *testing.B)        { benchmark(b, subject.Redeem, alone, 1, 16) }
+func BenchmarkRotate(b *testing.B)        { benchmark(b, subject.Rotate, withPeer, 1, 16) }
 
 func BenchmarkIntrospectMiss(b *testing.B) { benchmark(b, subject.IntrospectMiss, alone, 16) }
 func BenchmarkRetry(b *testing.B)          { benchmark(b, subject.Retry, alone, 16) }

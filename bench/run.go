@@ -5,13 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os/exec"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/oauthdb/oauthdb/bench/cpu"
 	"github.com/oauthdb/oauthdb/bench/dataset"
+	"github.com/oauthdb/oauthdb/bench/machine"
 	"github.com/oauthdb/oauthdb/bench/measure"
 	"github.com/oauthdb/oauthdb/bench/network"
 	"github.com/oauthdb/oauthdb/bench/report"
@@ -23,7 +25,7 @@ import (
 type driver struct {
 	Options
 	server  *dataset.Server
-	out     io.Writer // gets a line of results for each group
+	out     io.Writer // gets a line for each measurement of a collector
 	logf    func(string, ...any)
 	results *report.Results
 
@@ -34,8 +36,7 @@ type driver struct {
 	proxies map[time.Duration]*network.Proxy
 	run     int64 // number of the last run
 
-	began       time.Time
-	done, total float64 // as in work
+	step, steps int // of the groups, and of the measurements of collectors
 }
 
 // cloned is the number of access tokens up to which a run works on a copy.
@@ -45,10 +46,17 @@ func (d *driver) clone(size int64, purpose string) string {
 	return fmt.Sprintf("bench_%d_%s%s", size, d.Label, purpose)
 }
 
+var plural = report.Plural
+
+// left says how far the run has come.
+func (d *driver) left() string {
+	d.step++
+	return fmt.Sprintf("%d of %d", d.step, d.steps)
+}
+
 // measure does all of it. What it has when it fails is in results, too.
 func (d *driver) measure(ctx context.Context) (err error) {
-	d.began = time.Now()
-	d.results.Taken = d.began.Truncate(time.Second)
+	d.results.Taken = time.Now().Truncate(time.Second)
 	defer func() { // also of what was interrupted
 		cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Minute)
 		defer cancel()
@@ -58,10 +66,10 @@ func (d *driver) measure(ctx context.Context) (err error) {
 		return err
 	}
 	stages := d.plan()
-	d.total = work(stages)
-	collecting := float64(d.CollectorRounds*len(d.Collectors)*len(d.Paces)) * (d.Quiet.Seconds() + 20)
-	d.total += collecting
-	d.began = time.Now()
+	d.steps = d.CollectorRounds * len(d.Collectors) * len(d.Paces)
+	for _, s := range stages {
+		d.steps += len(s.groups)
+	}
 	for _, s := range stages {
 		if err := d.stage(ctx, s); err != nil {
 			return err
@@ -71,9 +79,8 @@ func (d *driver) measure(ctx context.Context) (err error) {
 		for _, n := range turn(d.Collectors, round) {
 			for _, pace := range turn(d.Paces, round) {
 				if err := d.collect(ctx, n, pace); err != nil {
-					return fmt.Errorf("measure %d collectors: %w", n, err)
+					return err
 				}
-				d.done += collecting / float64(d.CollectorRounds*len(d.Collectors)*len(d.Paces))
 			}
 		}
 	}
@@ -86,8 +93,7 @@ func exclusive(ctx context.Context, server *dataset.Server, label string, wait b
 	if err != nil {
 		return nil, err
 	}
-	key := "oauthdb benchmark " + label
-	got := true
+	key, got := "oauthdb benchmark "+label, true
 	if wait {
 		_, err = conn.Exec(ctx, "SELECT pg_advisory_lock(hashtextextended($1, 0))", key)
 	} else {
@@ -109,23 +115,19 @@ func (d *driver) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	if d.CostOps > 0 {
-		var preloaded bool
-		err := d.lock.QueryRow(ctx, "SELECT 'pg_stat_statements' = ANY (string_to_array(replace(current_setting('shared_preload_libraries'), ' ', ''), ','))").
-			Scan(&preloaded)
-		if err == nil && !preloaded {
-			err = errors.New("costs are counted with pg_stat_statements, which is not in shared_preload_libraries: add it there, or leave costs out with -cost-ops 0")
-		}
-		if err != nil {
-			return err
+		if _, err := d.lock.Exec(ctx, "SHOW pg_stat_statements.max"); err != nil {
+			return fmt.Errorf("costs are counted with pg_stat_statements: add it to shared_preload_libraries, or leave costs out with -cost-ops 0: %w", err)
 		}
 	}
-	if d.results.Environment, err = environment(ctx, d.server); err != nil {
+	if d.results.Environment, err = d.server.Environment(ctx); err != nil {
 		return err
 	}
-	d.results.Commit, d.results.Subjects = commit(ctx), legend(subjects(), d.Subjects)
-	if modes, pools := variants(); d.Settings {
-		all := slices.Concat(modes, pools)
-		d.results.Settings = legend(all, names(all))
+	if out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--exclude=*").Output(); err == nil { // else outside of a repository
+		d.results.Commit = strings.TrimSpace(string(out))
+	}
+	d.results.Subjects = slices.DeleteFunc(slices.Clone(subjects), func(s subject.Subject) bool { return !slices.Contains(d.Subjects, s.Name) })
+	if d.Settings {
+		d.results.Settings = slices.Concat(modes, pools)
 	}
 	for _, size := range d.Sizes {
 		kept, err := d.server.Prepare(ctx, size, d.logf)
@@ -136,7 +138,7 @@ func (d *driver) prepare(ctx context.Context) (err error) {
 		if err := d.server.Uproot(ctx, kept); err != nil { // what an interrupted run left
 			return err
 		}
-		if err := d.tables(ctx, kept); err != nil {
+		if err := d.relations(ctx, kept); err != nil {
 			return err
 		}
 	}
@@ -160,8 +162,8 @@ func (d *driver) prepare(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	for _, delay := range append([]time.Duration{0}, d.Delays...) { // 0 to count round trips
-		if d.proxies[delay] != nil {
+	for _, delay := range d.Delays {
+		if delay == 0 || d.proxies[delay] != nil {
 			continue
 		}
 		if d.proxies[delay], err = network.Start(d.server.HostPort, delay); err != nil {
@@ -184,19 +186,17 @@ func (d *driver) close(ctx context.Context) error {
 		errs = append(errs, conn.Close(ctx))
 	}
 	for size, data := range d.data {
-		if data.Database == d.kept[size].Database {
-			errs = append(errs, d.server.Uproot(ctx, data))
-			if d.done > 0 {
-				errs = append(errs, d.server.Vacuum(ctx, data))
-			}
-		} else {
+		if data.Database != d.kept[size].Database {
 			errs = append(errs, d.server.Drop(ctx, data.Database))
+			continue
+		}
+		errs = append(errs, d.server.Uproot(ctx, data))
+		if d.run > 0 {
+			errs = append(errs, d.server.Vacuum(ctx, data))
 		}
 	}
-	for _, size := range d.Sizes {
-		if d.CollectorRounds > 0 && d.kept[size].Database != "" {
-			errs = append(errs, d.server.Drop(ctx, d.clone(size, "collector")))
-		}
+	if d.CollectorRounds > 0 && d.lock != nil {
+		errs = append(errs, d.server.Drop(ctx, d.clone(d.middle(), "collector")))
 	}
 	if d.lock != nil {
 		errs = append(errs, d.lock.Close(ctx))
@@ -220,8 +220,7 @@ func (d *driver) proxy(ctx context.Context, delay time.Duration) error {
 			}
 			took[i] = time.Since(began)
 		}
-		slices.Sort(took)
-		return took[len(took)/2], nil
+		return report.Median(took), nil
 	}
 	direct, err := p50(d.server.URL("postgres"))
 	if err != nil {
@@ -232,40 +231,24 @@ func (d *driver) proxy(ctx context.Context, delay time.Duration) error {
 	return err
 }
 
-// tables takes the sizes of the tables, before anything is done to them.
-func (d *driver) tables(ctx context.Context, data dataset.Data) error {
+// relations takes the sizes of the tables, before anything is done to them.
+func (d *driver) relations(ctx context.Context, data dataset.Data) error {
 	conn, err := d.server.Connect(ctx, data.Database)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	rows, err := conn.Query(ctx, `
-		SELECT c.relname, pg_table_size(c.oid), pg_indexes_size(c.oid)
+		SELECT c.relname, c.reltuples::bigint, pg_table_size(c.oid), pg_indexes_size(c.oid)
 		FROM pg_class AS c
-		WHERE c.relnamespace = 'public'::regnamespace
-			AND c.relkind = 'r'
-			AND c.relname NOT IN ('oauth2_token', 'oauth2_client', 'oauthdb_version')
+		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.reltuples > 0 AND c.relname <> 'oauthdb_version'
 		ORDER BY c.relname`)
 	if err != nil {
 		return err
 	}
-	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (t report.Table, err error) {
-		return t, row.Scan(&t.Name, &t.HeapBytes, &t.IndexBytes)
-	})
-	if err != nil {
-		return err
-	}
-	of := report.Dataset{AccessTokens: data.AccessTokens}
-	for _, t := range all {
-		if err := conn.QueryRow(ctx, "SELECT count(*) FROM "+pgx.Identifier{t.Name}.Sanitize()).Scan(&t.Rows); err != nil {
-			return err
-		}
-		if t.Rows > 0 {
-			of.Tables = append(of.Tables, t)
-		}
-	}
-	d.results.Datasets = append(d.results.Datasets, of)
-	return nil
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[report.Relation])
+	d.results.Datasets = append(d.results.Datasets, report.Dataset{AccessTokens: data.AccessTokens, Tables: all})
+	return err
 }
 
 // stage measures all of one work, and then puts the data in order.
@@ -287,13 +270,9 @@ func (d *driver) stage(ctx context.Context, s stage) error {
 		if err := d.cost(ctx, c); err != nil {
 			return err
 		}
-		d.done += 0.5
-	}
-	if !workload.Plants(s.work) {
-		return nil
 	}
 	for _, data := range d.data {
-		if err := errors.Join(d.server.Uproot(ctx, data), d.server.Vacuum(ctx, data)); err != nil {
+		if err := d.tidy(ctx, s.work, data, true); err != nil {
 			return err
 		}
 	}
@@ -302,57 +281,47 @@ func (d *driver) stage(ctx context.Context, s stage) error {
 
 // group measures the cells of a group in rounds.
 func (d *driver) group(ctx context.Context, g group) error {
-	type condition struct {
-		size  int64
-		conns int
-		delay time.Duration
-	}
 	first := g.cells[0]
-	d.logf("%s: %s, %s%s, %s in %s", d.left(), first.work, plural(first.conns, "connection"), delayed(first.delay), plural(len(g.cells), "cell"), plural(g.rounds, "round"))
-	ops := map[condition]int64{}
+	d.logf("%s: %s, %s, %v away, %s in %s", d.left(), first.Work, plural(first.Conns, "connection"), first.Delay, plural(len(g.cells), "cell"), plural(g.rounds, "round"))
+	ops := map[cell]int64{} // of the store under the same condition
 	measured := make([]report.Cell, len(g.cells))
 	order := make([]int, len(g.cells))
 	for i, c := range g.cells {
-		order[i] = i
-		measured[i] = report.Cell{Work: c.work, Subject: c.subject, Size: c.size, Conns: c.conns, Delay: c.delay}
-		k := condition{c.size, c.conns, c.delay}
-		if ops[k] > 0 {
+		order[i], measured[i].Condition = i, c
+		c.Subject = subject.Store.Name
+		if ops[c] > 0 {
 			continue
 		}
-		c.subject = "store"
-		r, err := d.round(ctx, c, max(leastOps, 400/int64(c.conns)), d.Duration)
+		r, err := d.round(ctx, c, max(leastOps, 400/int64(c.Conns)), d.Duration)
 		if err != nil {
 			return fmt.Errorf("see how fast it is: %w", err)
 		}
-		perConn := int64(r.PerSecond() * d.Duration.Seconds() / float64(c.conns))
-		ops[k] = min(max(leastOps, perConn), 900_000/int64(c.conns))
+		perConn := int64(r.PerSecond() * d.Duration.Seconds() / float64(c.Conns))
+		ops[c] = min(max(leastOps, perConn), 900_000/int64(c.Conns))
 	}
 	for round := range g.rounds {
 		for _, i := range turn(order, round) {
-			c := g.cells[i]
-			limit := time.Minute // for what may be somewhat slower than store
-			if _, own := find(c.subject).(subject.Variant); !own {
+			c, limit := g.cells[i], time.Minute // for what may be somewhat slower than store
+			if c.Subject == subject.Transaction.Name {
 				limit = d.Duration // for what may be slower by any factor
 			}
-			r, err := d.round(ctx, c, ops[condition{c.size, c.conns, c.delay}], limit)
+			same := c
+			same.Subject = subject.Store.Name
+			r, err := d.round(ctx, c, ops[same], limit)
 			if err != nil {
 				return err
 			}
 			r.Number = round + 1
-			if c.delay > 0 {
+			if c.Delay > 0 {
 				r.Allocs, r.Bytes = 0, 0 // the proxy's are in them
 			}
 			measured[i].Rounds = append(measured[i].Rounds, r)
 		}
 	}
 	d.results.Cells = append(d.results.Cells, measured...)
-	d.print(measured)
-	d.done += g.weight()
-	tidied := map[int64]bool{}
-	for _, c := range g.cells {
-		if !tidied[c.size] {
-			tidied[c.size] = true
-			if err := d.tidy(ctx, c.work, c.size); err != nil {
+	for size, data := range d.data {
+		if slices.ContainsFunc(g.cells, func(c cell) bool { return c.Size == size }) {
+			if err := d.tidy(ctx, first.Work, data, size <= tidiedOftenTo && !d.Hasty); err != nil {
 				return err
 			}
 		}
@@ -360,40 +329,27 @@ func (d *driver) group(ctx context.Context, g group) error {
 	return nil
 }
 
-// tidy takes out what a work has left in the data of a size.
-func (d *driver) tidy(ctx context.Context, w subject.Work, size int64) error {
+// tidy takes out what a work has left in some data.
+func (d *driver) tidy(ctx context.Context, w subject.Work, data dataset.Data, vacuum bool) error {
 	if !workload.Plants(w) {
 		return nil
 	}
-	if err := d.server.Uproot(ctx, d.data[size]); err != nil {
-		return err
+	err := d.server.Uproot(ctx, data)
+	if err == nil && vacuum {
+		err = d.server.Vacuum(ctx, data)
 	}
-	if size > tidiedOftenTo || d.Hasty {
-		return nil
-	}
-	return d.server.Vacuum(ctx, d.data[size])
+	return err
 }
 
 // load is the next run of a cell, with its rows planted.
 func (d *driver) load(ctx context.Context, c cell, ops int64) (workload.Load, error) {
 	d.run++
-	l := workload.Load{Work: c.work, Data: d.data[c.size], Conns: c.conns, Run: d.run, Ops: ops}
-	if !workload.Plants(c.work) {
+	l := workload.Load{Work: c.Work, Data: d.data[c.Size], Conns: c.Conns, Run: d.run, Ops: ops}
+	if !workload.Plants(c.Work) {
 		return l, nil
 	}
 	count, state := l.Planted()
-	return l, d.server.Plant(ctx, l.Data, l.Run, count, state, c.subject == "go-oauth2")
-}
-
-// verify checks what a run has left.
-func (d *driver) verify(ctx context.Context, c cell, l workload.Load, done int64) error {
-	if c.subject == "go-oauth2" { // has tables of its own
-		return nil
-	}
-	if err := l.Verify(ctx, d.conns[c.size], done); err != nil {
-		return fmt.Errorf("verify %s: %w", c.subject, err)
-	}
-	return nil
+	return l, d.server.Plant(ctx, l.Data, l.Run, count, state)
 }
 
 // round measures one subject once, over so many operations of each connection unless limit passes first. It begins anew, with twice
@@ -408,29 +364,34 @@ func (d *driver) round(ctx context.Context, c cell, ops int64, limit time.Durati
 	}
 }
 
-func (d *driver) once(ctx context.Context, c cell, ops int64, limit time.Duration) (report.Round, error) {
+func (d *driver) once(ctx context.Context, c cell, ops int64, limit time.Duration) (r report.Round, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("measure %s with %d access tokens: %w", c.Subject, c.Size, err)
+		}
+	}()
 	l, err := d.load(ctx, c, warm+ops)
 	if err != nil {
-		return report.Round{}, err
+		return r, err
 	}
 	url := d.server.URL(l.Data.Database)
-	if c.delay > 0 {
-		url = d.server.Via(d.proxies[c.delay].Addr(), l.Data.Database)
+	if c.Delay > 0 {
+		url = d.server.Via(d.proxies[c.Delay].Addr(), l.Data.Database)
 	}
-	s, err := find(c.subject).Open(ctx, url, c.conns)
+	s, err := find(c.Subject).Open(ctx, url, c.Conns)
 	if err != nil {
-		return report.Round{}, err
+		return r, err
 	}
 	defer s.Close()
-	backends, err := cpu.Backends(ctx, d.conns[c.size])
+	backends, err := machine.Backends(ctx, d.conns[c.Size])
 	if err != nil {
-		return report.Round{}, err
+		return r, err
 	}
-	r, done, err := measure.Session(ctx, s, l, warm, limit, func() time.Duration { return cpu.OfAll(backends) })
+	r, done, err := measure.Session(ctx, s, l, warm, limit, func() time.Duration { return machine.UsedByAll(backends) })
 	if err != nil {
-		return r, fmt.Errorf("measure %s with %d access tokens: %w", c.subject, c.size, err)
+		return r, err
 	}
-	return r, d.verify(ctx, c, l, done)
+	return r, l.Verify(ctx, d.conns[c.Size], done)
 }
 
 // cost counts what an operation takes.
@@ -439,60 +400,15 @@ func (d *driver) cost(ctx context.Context, c cell) error {
 	if err != nil {
 		return err
 	}
-	s, err := find(c.subject).Open(ctx, d.server.Via(d.proxies[0].Addr(), l.Data.Database), 1)
+	s, err := find(c.Subject).Open(ctx, d.server.URL(l.Data.Database), 1)
 	if err != nil {
 		return err
 	}
-	cost, done, err := measure.Costs(ctx, d.conns[c.size], s, l, warm)
+	cost, done, err := measure.Costs(ctx, d.conns[c.Size], s, l, warm)
 	if err != nil {
-		return fmt.Errorf("%s: %w", c.subject, err)
+		return fmt.Errorf("%s: %w", c.Subject, err)
 	}
-	cost.Subject = c.subject
+	cost.Subject = c.Subject
 	d.results.Costs = append(d.results.Costs, cost)
-	return d.verify(ctx, c, l, done)
-}
-
-// print writes a line for each size of a group.
-func (d *driver) print(cells []report.Cell) {
-	for i, c := range cells {
-		base := &cells[0]
-		if i == 0 || c.Size != cells[i-1].Size {
-			fmt.Fprintf(d.out, "%s, %d access tokens, %s%s:\n", c.Work, c.Size, plural(c.Conns, "connection"), delayed(c.Delay))
-		}
-		for j := range cells {
-			if cells[j].Size == c.Size {
-				base = &cells[j]
-				break
-			}
-		}
-		allocs := ""
-		if a := c.Rounds[0].Allocs; a > 0 {
-			allocs = fmt.Sprintf("%5.0f allocs", a)
-		}
-		fmt.Fprintf(d.out, "  %-26s %8.0f/s  x %.2f   p50 %-9v p99 %-9v CPU %-9v %s\n", c.Subject, c.PerSecond().Median, report.Ratio(&c, base).Median,
-			time.Duration(c.P50().Median).Round(time.Microsecond), time.Duration(c.P99().Median).Round(time.Microsecond), c.Rounds[0].DatabaseCPU, allocs)
-	}
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-func delayed(d time.Duration) string {
-	if d == 0 {
-		return ""
-	}
-	return fmt.Sprintf(" %v away", d)
-}
-
-// left says how long the rest takes at the pace of what is done.
-func (d *driver) left() string {
-	rest := time.Duration((d.total - d.done) * 1.4 * float64(d.Duration))
-	if passed := time.Since(d.began); d.done > 0 {
-		rest = time.Duration(float64(passed) / d.done * (d.total - d.done))
-	}
-	return fmt.Sprintf("%2.0f %% done, about %v left", 100*d.done/d.total, rest.Round(10*time.Second))
+	return l.Verify(ctx, d.conns[c.Size], done)
 }

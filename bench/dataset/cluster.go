@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
+	"runtime"
 	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/procfs"
 
 	"github.com/oauthdb/oauthdb/internal/devdb"
 )
@@ -74,51 +75,46 @@ func (s *Server) Connect(ctx context.Context, database string) (*pgx.Conn, error
 	return pgx.Connect(ctx, s.URL(database))
 }
 
-// Settings are those of the server that matter to what is measured.
-func (s *Server) Settings(ctx context.Context) (version string, settings map[string]string, err error) {
-	conn, err := s.Connect(ctx, "postgres")
-	if err != nil {
-		return "", nil, err
-	}
-	defer conn.Close(ctx)
-	if err := conn.QueryRow(ctx, "SELECT current_setting('server_version')").Scan(&version); err != nil {
-		return "", nil, err
-	}
-	settings = map[string]string{"huge pages in use": hugePages()}
-	rows, err := conn.Query(ctx, `
-		SELECT name, current_setting(name)
-		FROM pg_settings
-		WHERE name IN (
-			'shared_buffers', 'work_mem', 'maintenance_work_mem', 'random_page_cost', 'max_wal_size', 'checkpoint_timeout', 'autovacuum',
-			'jit', 'fsync', 'synchronous_commit', 'full_page_writes', 'wal_level', 'huge_pages'
-		)
-		ORDER BY name`)
-	if err != nil {
-		return "", nil, err
-	}
-	var name, value string
-	_, err = pgx.ForEachRow(rows, []any{&name, &value}, func() error {
-		settings[name] = value
-		return nil
-	})
-	return version, settings, err
+// Environment is what the figures depend on beside the code. What the machine says is known on Linux only.
+type Environment struct {
+	PostgreSQL string // version
+	Go         string // version
+	CPU        string // model
+	CPUs       int
+	Memory     int64             // bytes
+	Settings   map[string]string // of the server that matter to the figures
+	Transport  string            // "Unix socket", say
+	Load       string            // the average before the run
 }
 
-// hugePages says whether the machine has given out huge pages (vm.nr_hugepages), which the server takes if there are any. With gigabytes
-// of shared memory it should have them: with small pages each connection spends more time on its page table than on its queries.
-func hugePages() string {
-	info, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return "unknown"
-	}
-	number := func(name string) (n int) {
-		if _, rest, ok := strings.Cut(string(info), name+":"); ok {
-			_, _ = fmt.Sscan(rest, &n)
+// Environment is that of the server, and of the machine.
+func (s *Server) Environment(ctx context.Context) (Environment, error) {
+	e := Environment{Go: runtime.Version(), CPUs: runtime.NumCPU(), Transport: s.Transport, Settings: map[string]string{}}
+	if fs, err := procfs.NewDefaultFS(); err == nil {
+		if all, err := fs.CPUInfo(); err == nil && len(all) > 0 {
+			e.CPU = all[0].ModelName
 		}
-		return n
+		if load, err := fs.LoadAvg(); err == nil {
+			e.Load = fmt.Sprintf("%.2f", load.Load1)
+		}
+		if m, err := fs.Meminfo(); err == nil && m.MemTotalBytes != nil && m.HugePagesTotal != nil && m.HugePagesFree != nil {
+			e.Memory = int64(*m.MemTotalBytes)
+			// vm.nr_hugepages: with gigabytes of shared memory and small pages, each connection spends more time on its page table than on its queries
+			e.Settings["huge pages in use"] = map[bool]string{true: "yes", false: "no"}[*m.HugePagesTotal > *m.HugePagesFree]
+		}
 	}
-	if number("HugePages_Total") > number("HugePages_Free") {
-		return "yes"
+	settings, err := s.texts(ctx, "postgres", `
+		SELECT name || '=' || current_setting(name)
+		FROM pg_settings
+		WHERE name IN (
+			'server_version', 'shared_buffers', 'work_mem', 'maintenance_work_mem', 'random_page_cost', 'max_wal_size', 'checkpoint_timeout',
+			'autovacuum', 'jit', 'fsync', 'synchronous_commit', 'full_page_writes', 'wal_level', 'huge_pages'
+		)`)
+	for _, setting := range settings {
+		name, value, _ := strings.Cut(setting, "=")
+		e.Settings[name] = value
 	}
-	return "no"
+	e.PostgreSQL = e.Settings["server_version"]
+	delete(e.Settings, "server_version")
+	return e, err
 }

@@ -46,17 +46,14 @@ func (d Data) ClientOf(family int64) int64 {
 	return family % d.Clients
 }
 
-// UserOf is the number of the user of a family, and of the user's session.
-func (d Data) UserOf(family int64) int64 { return family % d.Users }
-
 // version is part of the name of a database, like the migrations: increase it when what is loaded changes.
-const version = "3"
+const version = "4"
 
 // Prepare makes the database with the data unless it is there from an earlier run, and drops those of earlier migrations.
 func (s *Server) Prepare(ctx context.Context, accessTokens int64, logf func(string, ...any)) (Data, error) {
 	d := Of(accessTokens)
 	sum := sha256.New()
-	fmt.Fprint(sum, version, "\n", PeerTable, "\n")
+	fmt.Fprint(sum, version, "\n")
 	files, err := fs.Glob(migrations.FS, "*.sql")
 	if err != nil {
 		return d, err
@@ -70,16 +67,7 @@ func (s *Server) Prepare(ctx context.Context, accessTokens int64, logf func(stri
 	}
 	d.Database = fmt.Sprintf("bench_%d_%s", accessTokens, hex.EncodeToString(sum.Sum(nil)[:4]))
 
-	admin, err := s.Connect(ctx, "postgres")
-	if err != nil {
-		return d, err
-	}
-	defer admin.Close(ctx)
-	rows, err := admin.Query(ctx, `SELECT datname FROM pg_database WHERE datname LIKE $1`, fmt.Sprintf(`bench\_%d\_%%`, accessTokens))
-	if err != nil {
-		return d, err
-	}
-	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	found, err := s.texts(ctx, "postgres", `SELECT datname::text FROM pg_database WHERE datname LIKE $1`, fmt.Sprintf(`bench\_%d\_%%`, accessTokens))
 	if err != nil {
 		return d, err
 	}
@@ -101,7 +89,7 @@ func (s *Server) Prepare(ctx context.Context, accessTokens int64, logf func(stri
 		return d, fmt.Errorf("load %s: %w", d.Database, err)
 	}
 	// Only what is whole gets the name.
-	if _, err := admin.Exec(ctx, "ALTER DATABASE "+pgx.Identifier{loading}.Sanitize()+" RENAME TO "+pgx.Identifier{d.Database}.Sanitize()); err != nil {
+	if err := s.Exec(ctx, "postgres", "ALTER DATABASE "+pgx.Identifier{loading}.Sanitize()+" RENAME TO "+pgx.Identifier{d.Database}.Sanitize()); err != nil {
 		return d, err
 	}
 	logf("loaded in %s", time.Since(began).Round(time.Second))
@@ -113,7 +101,7 @@ func (s *Server) Create(ctx context.Context, name string) error {
 	if err := s.Drop(ctx, name); err != nil {
 		return err
 	}
-	if err := s.exec(ctx, "postgres", "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()); err != nil {
+	if err := s.Exec(ctx, "postgres", "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()); err != nil {
 		return err
 	}
 	handle, err := sql.Open("pgx", s.URL(name))
@@ -129,18 +117,32 @@ func (s *Server) Clone(ctx context.Context, d Data, name string) (Data, error) {
 	if err := s.Drop(ctx, name); err != nil {
 		return d, err
 	}
-	err := s.exec(ctx, "postgres", fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s", pgx.Identifier{name}.Sanitize(), pgx.Identifier{d.Database}.Sanitize()))
+	err := s.Exec(ctx, "postgres", fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s", pgx.Identifier{name}.Sanitize(), pgx.Identifier{d.Database}.Sanitize()))
 	d.Database = name
 	return d, err
 }
 
 // Drop drops a database if it is there.
 func (s *Server) Drop(ctx context.Context, name string) error {
-	return s.exec(ctx, "postgres", "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)")
+	return s.Exec(ctx, "postgres", "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)")
 }
 
-// exec executes statements on a connection of their own.
-func (s *Server) exec(ctx context.Context, database string, statements ...string) error {
+// texts are the values of a query of one column.
+func (s *Server) texts(ctx context.Context, database, sql string, args ...any) ([]string, error) {
+	conn, err := s.Connect(ctx, database)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	rows, err := conn.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// Exec executes statements on a connection of their own.
+func (s *Server) Exec(ctx context.Context, database string, statements ...string) error {
 	conn, err := s.Connect(ctx, database)
 	if err != nil {
 		return err
@@ -159,7 +161,7 @@ const asIs = "SET session_replication_role = replica; SET synchronous_commit = o
 
 func (s *Server) load(ctx context.Context, database string, d Data) error {
 	// Rows go into no index; each is built at the end.
-	err := s.exec(ctx, database, PeerTable, names, "CREATE EXTENSION pg_stat_statements; CREATE EXTENSION pg_prewarm", `
+	err := s.Exec(ctx, database, names, "CREATE EXTENSION pg_stat_statements; CREATE EXTENSION pg_prewarm", `
 		UPDATE pg_index AS i SET indisready = false
 		FROM pg_class AS c
 		WHERE c.oid = i.indrelid AND c.relnamespace = 'public'::regnamespace AND c.relname <> 'oauthdb_version'`)
@@ -174,7 +176,7 @@ func (s *Server) load(ctx context.Context, database string, d Data) error {
 		g, gctx := errgroup.WithContext(ctx)
 		g.SetLimit(2)
 		for _, statement := range statements {
-			g.Go(func() error { return s.exec(gctx, database, asIs, statement) })
+			g.Go(func() error { return s.Exec(gctx, database, asIs, statement) })
 		}
 		return g.Wait()
 	}
@@ -182,7 +184,6 @@ func (s *Server) load(ctx context.Context, database string, d Data) error {
 		families(accessTokens(4, 2)),
 		families(refreshTokens(2)),
 		families(authorizations(Rotated)),
-		families(peerTokens(false, 3, 1)),
 		families(`INSERT INTO session_client (session_id, client_id, user_id, sub, sid) SELECT DISTINCT session, client, "user", "user", session FROM f`),
 		users(d.Users, `INSERT INTO session (id, expires_at, token, user_id, ip_address, user_agent)
 			SELECT bench.id('ses_', n), now() + interval '1 year', bench.digest('s', n, 0), bench.id('usr_', n), '192.0.2.7',
@@ -193,29 +194,17 @@ func (s *Server) load(ctx context.Context, database string, d Data) error {
 				(id, client_id, client_secret, name, uri, redirect_uris, scopes, grant_types, response_types, token_endpoint_auth_method, public)
 			SELECT bench.id('ocl_', n), bench.id('cli_', n), bench.digest('k', n, 0), 'Client ' || n, 'https://app.bench.example', '{`+RedirectURI+`}',
 				'{openid,profile,email,offline_access}', '{authorization_code,refresh_token}', '{code}', 'client_secret_basic', false`),
-		users(d.Clients, `INSERT INTO oauth2_client (id, secret, domain, data)
-			SELECT bench.id('cli_', n), bench.digest('k', n, 0), '`+RedirectURI+`', jsonb_build_object('ID', bench.id('cli_', n), 'Secret', bench.digest('k', n, 0),
-				'Domain', '`+RedirectURI+`', 'Public', false, 'UserID', '')`),
 	); err != nil {
 		return err
 	}
-	var tables []string
-	conn, err := s.Connect(ctx, database)
+	tables, err := s.texts(ctx, database, "SELECT format('REINDEX TABLE %s', oid::regclass) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY relpages DESC")
 	if err != nil {
-		return err
-	}
-	defer conn.Close(ctx)
-	rows, err := conn.Query(ctx, "SELECT format('REINDEX TABLE %s', oid::regclass) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY relpages DESC")
-	if err != nil {
-		return err
-	}
-	if tables, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
 		return err
 	}
 	if err := two(tables...); err != nil {
 		return err
 	}
-	return s.exec(ctx, database, "VACUUM (ANALYZE)", "CHECKPOINT")
+	return s.Exec(ctx, database, "VACUUM (ANALYZE)", "CHECKPOINT")
 }
 
 // families begins a statement: f are the families of so many numbers, each in the session of its user or in one of its own. What is
@@ -283,76 +272,49 @@ func accessTokens(each, refreshTokens int) string {
 		FROM f, generate_series(0::bigint, %d) AS g`, refreshTokens, each, each-1)
 }
 
-// peerTokens are rows of oauth2_token, with a code or with the tokens of the generations. go-oauth2 takes an access token for expired as
-// soon as the refresh token beside it is.
-func peerTokens(code bool, access, refresh int) string {
-	const zero = "'0001-01-01T00:00:00Z'"
-	values := fmt.Sprintf("'' AS code, bench.digest('a', n, %d) AS access, bench.digest('r', n, %d) AS refresh", access, refresh)
-	coded, granted, challenge := zero, "began", ""
-	if code {
-		values = "bench.digest('c', n, 0) AS code, '' AS access, '' AS refresh"
-		coded, granted, challenge = granted, coded, CodeChallenge
-	}
-	return fmt.Sprintf(`INSERT INTO oauth2_token (created_at, expires_at, code, access, refresh, data)
-		SELECT created_at, ends, code, access, refresh, jsonb_build_object('ClientID', client, 'UserID', "user", 'RedirectURI', '%s',
-			'Scope', array_to_string(scopes, ' '), 'Code', code, 'CodeChallenge', '%s', 'CodeChallengeMethod', 'S256',
-			'CodeCreateAt', %s, 'CodeExpiresIn', lifetime, 'Access', access, 'AccessCreateAt', %s, 'AccessExpiresIn', lifetime,
-			'Refresh', refresh, 'RefreshCreateAt', %[4]s, 'RefreshExpiresIn', lifetime, 'Extension', '{}'::jsonb)
-		FROM (
-			SELECT client, "user", scopes, f.began AS created_at, ends, to_char(f.began AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS began,
-				(extract(epoch FROM ends - f.began) * 1e9)::bigint AS lifetime, `+values+`
-			FROM f
-		) AS t`, RedirectURI, challenge, coded, granted)
-}
-
-// Plant writes families of a state for a run, in the tables of this project or in that of go-oauth2.
-func (s *Server) Plant(ctx context.Context, d Data, run, count int64, state State, peer bool) error {
-	families := d.families(First(run), count, state == OwnedSession)
-	var all []string
-	switch {
-	case peer:
-		all = []string{peerTokens(state == WithCode, 0, 0)}
-	case state == WithCode:
-		all = []string{authorizations(state)}
-	case state == Rotated:
-		all = []string{authorizations(state), refreshTokens(2), accessTokens(2, 2)}
+// Plant writes families of a state for a run.
+func (s *Server) Plant(ctx context.Context, d Data, run, count int64, state State) error {
+	all := []string{authorizations(state)}
+	switch state {
+	case WithCode:
+	case Rotated:
+		all = append(all, refreshTokens(2), accessTokens(2, 2))
 	default:
-		all = []string{authorizations(state), refreshTokens(1), accessTokens(1, 1)}
+		all = append(all, refreshTokens(1), accessTokens(1, 1))
 	}
-	if state == OwnedSession && !peer {
+	if state == OwnedSession {
 		all = append(all, `INSERT INTO session (id, expires_at, token, user_id) SELECT session, ends, bench.digest('s', n, 0), "user" FROM f`,
 			`INSERT INTO session_client (session_id, client_id, user_id, sub, sid) SELECT session, client, "user", "user", session FROM f`)
 	}
 	for i := range all {
-		all[i] = families + all[i]
+		all[i] = d.families(First(run), count, state == OwnedSession) + all[i]
 	}
-	return s.exec(ctx, d.Database, slices.Concat([]string{asIs, "BEGIN"}, all, []string{"COMMIT"})...) // at one moment
+	return s.Exec(ctx, d.Database, slices.Concat([]string{asIs, "BEGIN"}, all, []string{"COMMIT"})...) // at one moment
 }
 
 // Uproot deletes what is left of all runs, and of what they have issued.
 func (s *Server) Uproot(ctx context.Context, d Data) error {
 	first := First(0)
-	return s.exec(ctx, d.Database, "SET synchronous_commit = off",
+	return s.Exec(ctx, d.Database, "SET synchronous_commit = off",
 		fmt.Sprintf("DELETE FROM oauth_authorization WHERE id >= '%s' AND id < 'azo'", Authorization(first)),
 		fmt.Sprintf("DELETE FROM session WHERE id >= '%s' AND id < 'set'", Session(first)),
 		fmt.Sprintf("DELETE FROM session_client WHERE session_id >= '%s' AND session_id < 'set'", Session(first)),
-		fmt.Sprintf("DELETE FROM oauth2_token WHERE id > %d", d.Families),
 		"TRUNCATE security_event")
 }
 
 // Vacuum does what autovacuum would do at some time in between, had it not been told to keep still.
 func (s *Server) Vacuum(ctx context.Context, d Data) error {
-	return s.exec(ctx, d.Database, "VACUUM (ANALYZE)")
+	return s.Exec(ctx, d.Database, "VACUUM (ANALYZE)")
 }
 
 // Warm reads what works look up at random into the server's memory, and writes what is dirty, so that neither is measured. The rest,
 // which they hardly touch, would only push that out again.
 func (s *Server) Warm(ctx context.Context, d Data) error {
-	return s.exec(ctx, d.Database, `
+	return s.Exec(ctx, d.Database, `
 		SELECT sum(pg_prewarm(r::regclass))
 		FROM unnest(ARRAY[
 			'oauth_access_token', 'oauth_access_token_token_uidx', 'oauth_authorization', 'oauth_authorization_pkey',
 			'oauth_refresh_token_token_uidx', '"user"', 'user_pkey', 'oauth_consent', 'oauth_consent_client_user_uidx',
-			'oauth_client', 'oauth_client_client_id_uidx', 'oauth2_client', 'oauth2_client_pkey'
+			'oauth_client', 'oauth_client_client_id_uidx'
 		]) AS r`, "CHECKPOINT")
 }

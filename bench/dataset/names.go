@@ -84,6 +84,3 @@ const (
 	RedirectURI   = "https://app.bench.example/callback"
 	CodeChallenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM" // of RFC 7636, appendix B
 )
-
-// Scopes are what every grant of the data holds.
-var Scopes = []string{"openid", "profile", "email", "offline_access"}

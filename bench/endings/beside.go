@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,7 +19,8 @@ const (
 	introspecting  = 2    // connections
 )
 
-// besideAll measures introspection beside a loop of each ending of the party that has very many families.
+// besideAll measures introspection beside a loop of each ending of the party that has very many families; and, as a control, beside one of
+// updates of a table that no call reads, which shows what the processors make of it.
 func besideAll(ctx context.Context, server *dataset.Server, c *core, o options) (text string, err error) {
 	conns := make([]*pgx.Conn, introspecting)
 	defer func() {
@@ -35,49 +35,71 @@ func besideAll(ctx context.Context, server *dataset.Server, c *core, o options) 
 			return "", err
 		}
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "\n| p99 of %d introspections a second beside | quiet | %v endings a second | multiple | ≤ %v |\n|---|---:|---:|---:|---|\n", introspections, o.rate, most)
-	for _, e := range all {
-		report.Logf("introspection beside %s", e.name)
-		var quiet, busy []time.Duration
-		for round := range o.beside + 1 {
-			q, err := c.introspect(ctx, conns, o, nil)
-			if err != nil {
-				return "", err
-			}
-			p, err := c.introspect(ctx, conns, o, func(ctx context.Context, _ int64) error {
-				_, _, _, err := c.undone(ctx, e.name, e.values(large))
-				return err
-			})
-			if err != nil {
-				return "", err
-			}
-			if round > 0 { // in the first, statements are planned
-				quiet, busy = append(quiet, q), append(busy, p)
-			}
+	if _, err := c.conn.Exec(ctx, "CREATE SCHEMA bench; CREATE TABLE bench.control (id int PRIMARY KEY, n int); INSERT INTO bench.control VALUES (1, 0)"); err != nil {
+		return "", err
+	}
+	t := report.NewTable(1, fmt.Sprintf("p99 of %d introspections a second beside", introspections), "quiet", fmt.Sprintf("%v a second", o.rate), "multiple", fmt.Sprint("≤ ", most))
+	row := func(name string, loop func(context.Context, int64) error) error {
+		report.Logf("introspection beside %s", name)
+		quiet, busy, err := c.beside(ctx, conns, o, loop)
+		if err == nil {
+			t.Row(append([]string{name, report.Took(quiet), report.Took(busy)}, against(float64(busy)/float64(quiet))...)...)
 		}
-		if _, err := c.conn.Exec(ctx, "VACUUM"); err != nil {
+		return err
+	}
+	err = row("an update of a table of its own", func(ctx context.Context, _ int64) error {
+		return pgx.BeginFunc(ctx, c.conn, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, "UPDATE bench.control SET n = n + 1 WHERE id = $1", 1)
+			return err
+		})
+	})
+	for _, e := range all {
+		if err != nil {
 			return "", err
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", e.name, show(median(quiet)), show(median(busy)), against(float64(median(busy))/float64(median(quiet))))
+		err = row("`"+e.name+"`", func(ctx context.Context, _ int64) error {
+			return c.undone(ctx, func(tx pgx.Tx) error {
+				_, err := c.call(ctx, tx, e.name, e.values(large))
+				return err
+			})
+		})
 	}
-	return b.String(), nil
+	return t.String(), err
+}
+
+// beside is the p99 of introspections when it is quiet and beside a loop, by turns, as medians over the windows.
+func (c *core) beside(ctx context.Context, conns []*pgx.Conn, o options, loop func(context.Context, int64) error) (quiet, busy time.Duration, err error) {
+	var p99 [2][]time.Duration
+	for n := range 2 * (o.beside + 1) {
+		beside := loop
+		if n%2 == 0 {
+			beside = nil
+		}
+		p, err := c.introspect(ctx, conns, o, beside)
+		if err != nil {
+			return 0, 0, err
+		}
+		if n > 1 { // before, statements are planned
+			p99[n%2] = append(p99[n%2], p)
+		}
+	}
+	_, err = c.conn.Exec(ctx, "VACUUM")
+	return report.Median(p99[0]), report.Median(p99[1]), err
 }
 
 // introspect is the p99 of introspections of the background's tokens for a while, beside a loop of something else if there is one.
-func (c *core) introspect(ctx context.Context, conns []*pgx.Conn, o options, beside func(context.Context, int64) error) (time.Duration, error) {
+func (c *core) introspect(ctx context.Context, conns []*pgx.Conn, o options, loop func(context.Context, int64) error) (time.Duration, error) {
 	stop := make(chan struct{})
 	timer := time.AfterFunc(o.window, func() { close(stop) })
 	defer timer.Stop()
 	ended := make(chan error, 1)
-	if beside == nil {
-		ended <- nil
-	} else {
-		go func() {
-			_, _, err := measure.Paced(ctx, 1, o.rate, stop, beside)
-			ended <- err
-		}()
-	}
+	go func() {
+		var err error
+		if loop != nil {
+			_, _, err = measure.Paced(ctx, 1, o.rate, stop, loop)
+		}
+		ended <- err
+	}()
 	latency, _, err := measure.Paced(ctx, len(conns), introspections, stop, func(ctx context.Context, n int64) error {
 		family := 2*(n%(background/2)) + 1
 		number, party := strconv.FormatInt(family, 10), strconv.FormatInt(family%backgroundClients, 10)

@@ -59,10 +59,8 @@ func (c *core) instructions(ctx context.Context, server *dataset.Server, w work,
 		return 0, err
 	}
 	for n := from; n < to; n++ {
-		if w.first != nil {
-			if err := c.rotateFirst(ctx, w, n); err != nil {
-				return 0, err
-			}
+		if err := c.rotateFirst(ctx, w, n); err != nil {
+			return 0, err
 		}
 		if err := c.makeCall(ctx, w, n); err != nil {
 			return 0, err

@@ -1,14 +1,17 @@
 package main
 
 import (
-	"bytes"
 	"context"
+	"crypto/md5"
 	"fmt"
-	"os"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
+	"github.com/oauthdb/oauthdb/bench/machine"
 	"github.com/oauthdb/oauthdb/bench/report"
 )
 
@@ -18,6 +21,29 @@ const (
 	chains   = batch + warm
 	maxCalls = background/4 - 3*chains
 )
+
+// digest is what digestSQL computes.
+func digest(kind, number string) string {
+	return fmt.Sprintf("%x-benchdataA", md5.Sum([]byte(kind+number)))
+}
+
+// values are parameters by their names; a call takes those that it has.
+type values map[string]any
+
+func (v values) and(more values) values {
+	all := maps.Clone(v)
+	maps.Copy(all, more)
+	return all
+}
+
+// client is who calls, as the new core's calls have to know.
+func client(of, method string) values {
+	v := values{"client_id": clientID(of), "client_auth_method": method}
+	if method == "client_secret_basic" {
+		v["client_secret"] = digest(secret, of)
+	}
+	return v
+}
 
 // work is a call that each request makes.
 type work struct {
@@ -93,19 +119,17 @@ func works() []work {
 }
 
 // spent is what calls cost, each value of one batch.
-type spent struct{ took, processor, wal []int64 }
+type spent struct {
+	took, processor []time.Duration
+	wal             []int64
+}
 
 // calls measures what each request makes. The cores take turns, so that what else the machine does meets both.
 func calls(ctx context.Context, cores []*core, o options) (string, error) {
-	var b strings.Builder
-	fmt.Fprintf(&b, "| call | processor time: before | after | multiple | p50: before | after | WAL: before | after | plan nodes: before | after |\n|---|%s\n",
-		strings.Repeat("---:|", 9))
+	t := report.NewTable(1, "call", "processor time: before", "after", "multiple", "p50: before", "after", "WAL: before", "after", "plan nodes: before", "after")
 	for _, w := range works() {
 		report.Logf("%s", w.title)
-		costs := map[*core]*spent{}
-		for _, c := range cores {
-			costs[c] = &spent{}
-		}
+		costs := map[*core]*spent{cores[0]: {}, cores[1]: {}}
 		for from := 0; from < o.calls+warm; from += batch {
 			for _, c := range cores {
 				if err := c.makeCalls(ctx, w, from, costs[c]); err != nil {
@@ -113,41 +137,39 @@ func calls(ctx context.Context, cores []*core, o options) (string, error) {
 				}
 			}
 		}
-		fmt.Fprintf(&b, "| %s", w.title)
 		before, after := costs[cores[0]], costs[cores[1]]
-		p, q := median(before.processor), median(after.processor)
-		fmt.Fprintf(&b, " | %s | %s | %.2f", show(time.Duration(p)), show(time.Duration(q)), float64(q)/float64(p))
-		fmt.Fprintf(&b, " | %s | %s", show(time.Duration(median(before.took))), show(time.Duration(median(after.took))))
-		fmt.Fprintf(&b, " | %s | %s", bytesOf(median(before.wal)), bytesOf(median(after.wal)))
+		p, q := report.Median(before.processor), report.Median(after.processor)
+		row := []string{
+			w.title, report.Took(p), report.Took(q), report.Decimals(float64(q) / float64(p)), report.Took(report.Median(before.took)), report.Took(report.Median(after.took)),
+			bytesOf(report.Median(before.wal)), bytesOf(report.Median(after.wal)),
+		}
 		for _, c := range cores {
 			nodes, err := c.planNodes(ctx, w.name)
 			if err != nil {
 				return "", err
 			}
-			fmt.Fprintf(&b, " | %d", nodes)
+			row = append(row, strconv.Itoa(nodes))
 		}
-		fmt.Fprintln(&b, " |")
+		t.Row(row...)
 	}
-
-	return b.String(), nil
+	return t.String(), nil
 }
 
 // makeCalls makes a batch of calls and adds what they cost, unless it is the first.
 func (c *core) makeCalls(ctx context.Context, w work, from int, costs *spent) error {
-	if w.first != nil {
-		for n := from; n < from+batch; n++ {
-			if err := c.rotateFirst(ctx, w, n); err != nil {
-				return err
-			}
+	for n := from; n < from+batch; n++ {
+		if err := c.rotateFirst(ctx, w, n); err != nil {
+			return err
 		}
 	}
-	processor, err := c.processorTime()
+	walBefore, err := c.wal(ctx)
 	if err != nil {
 		return err
 	}
-	wal, err := c.wal(ctx)
+	pid := int(c.conn.PgConn().PID())
+	usedBefore, err := machine.Used(pid)
 	if err != nil {
-		return err
+		return fmt.Errorf("ask Linux, on which the server has to run, for its processor time: %w", err)
 	}
 	began := time.Now()
 	for n := from; n < from+batch; n++ {
@@ -156,22 +178,23 @@ func (c *core) makeCalls(ctx context.Context, w work, from int, costs *spent) er
 		}
 	}
 	took := time.Since(began)
-	walNow, err := c.wal(ctx)
+	used, err := machine.Used(pid)
 	if err != nil {
 		return err
 	}
-	processorNow, err := c.processorTime()
-	if err != nil || from == 0 {
-		return err
+	wal, err := c.wal(ctx)
+	if err == nil && from > 0 {
+		costs.took, costs.processor = append(costs.took, took/batch), append(costs.processor, (used-usedBefore)/batch)
+		costs.wal = append(costs.wal, (wal-walBefore)/batch)
 	}
-	costs.took = append(costs.took, int64(took)/batch)
-	costs.processor = append(costs.processor, (processorNow-processor)/batch)
-	costs.wal = append(costs.wal, (walNow-wal)/batch)
-	return nil
+	return err
 }
 
-// rotateFirst makes the rotation that goes before a call.
+// rotateFirst makes the rotation that goes before a call, if one does.
 func (c *core) rotateFirst(ctx context.Context, w work, n int) error {
+	if w.first == nil {
+		return nil
+	}
 	outcome, err := c.call(ctx, c.conn, "RotateRefreshToken", w.first(n))
 	if err == nil && outcome != "rotated" {
 		err = fmt.Errorf("before %s of %s: %s", w.title, c.name, outcome)
@@ -193,16 +216,6 @@ func (c *core) makeCall(ctx context.Context, w work, n int) error {
 	return err
 }
 
-// processorTime is how long the server's process has worked for the connection, in nanoseconds.
-func (c *core) processorTime() (int64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", c.conn.PgConn().PID()))
-	if err != nil {
-		return 0, fmt.Errorf("ask Linux, on which the server has to run, for its processor time: %w", err)
-	}
-	worked, _, _ := bytes.Cut(text, []byte(" "))
-	return strconv.ParseInt(string(worked), 10, 64)
-}
-
 func (c *core) wal(ctx context.Context) (n int64, err error) {
 	err = c.conn.QueryRow(ctx, "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint").Scan(&n)
 	return n, err
@@ -221,19 +234,10 @@ func (c *core) planNodes(ctx context.Context, name string) (nodes int, err error
 	if err != nil {
 		return 0, err
 	}
-	var line string
-	nodes = 1
-	for rows.Next() {
-		if err := rows.Scan(&line); err != nil {
-			return 0, err
-		}
-		if strings.HasPrefix(strings.TrimSpace(line), "->") {
-			nodes++
-		}
-	}
-	if err := rows.Err(); err != nil {
+	plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
 		return 0, err
 	}
 	_, err = c.conn.Exec(ctx, "DEALLOCATE counted; RESET plan_cache_mode")
-	return nodes, err
+	return 1 + strings.Count(strings.Join(plan, "\n"), "->  "), err
 }

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"archive/tar"
+	"archive/zip"
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -15,9 +15,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"testing/fstest"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/pressly/goose/v3"
 
 	"github.com/oauthdb/oauthdb/bench/dataset"
 	"github.com/oauthdb/oauthdb/internal/queryfile"
@@ -31,10 +31,8 @@ type core struct {
 	queries  map[string]statement
 	conn     *pgx.Conn
 
-	columns map[string]bool // "table.column"
-	perCall int             // how often an ending of many families is measured
-
-	authenticatesApart bool // the client of a call, by AuthenticateClient
+	columns            map[string]bool // "table.column"
+	authenticatesApart bool            // the client of a call, by AuthenticateClient
 }
 
 // statement is a query as the server gets it, with the names of its parameters in order.
@@ -44,44 +42,28 @@ type statement struct {
 	required map[string]bool // those that may not be NULL; all others are by sqlc.narg
 }
 
-// atCommit is migrations/ and queries/ as they were at a commit, from the repository that holds root.
+// git is what git says in a folder.
+func git(ctx context.Context, root string, args ...string) ([]byte, error) {
+	out, err := exec.CommandContext(ctx, "git", append([]string{"-C", root}, args...)...).Output()
+	if failed := (*exec.ExitError)(nil); errors.As(err, &failed) {
+		err = fmt.Errorf("git %s, for which the clone has to have its whole history: %w: %s", strings.Join(args, " "), err, failed.Stderr)
+	}
+	return out, err
+}
+
+// atCommit is migrations/ and queries/ as they were at a commit, from the repository at root.
 func atCommit(ctx context.Context, root, commit string) (fs.FS, error) {
-	cmd := exec.CommandContext(ctx, "git", "archive", commit, "migrations", "queries")
-	cmd.Dir = root
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
+	archive, err := git(ctx, root, "archive", "--format=zip", commit, "migrations", "queries")
 	if err != nil {
-		return nil, fmt.Errorf("read commit %s, for which the clone has to have its whole history: %w: %s", commit, err, bytes.TrimSpace(stderr.Bytes()))
+		return nil, err
 	}
-	files := fstest.MapFS{}
-	for archive := tar.NewReader(bytes.NewReader(out)); ; {
-		h, err := archive.Next()
-		if errors.Is(err, io.EOF) {
-			return files, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if h.Typeflag == tar.TypeReg {
-			text, err := io.ReadAll(archive)
-			if err != nil {
-				return nil, err
-			}
-			files[h.Name] = &fstest.MapFile{Data: text}
-		}
-	}
+	return zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
 }
 
 // lastCommit is the last commit that changed the SQL.
 func lastCommit(ctx context.Context, root string) (string, error) {
-	cmd := exec.CommandContext(ctx, "git", "log", "-1", "--format=%h", "--", "migrations", "queries")
-	cmd.Dir = root
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("ask git for the last commit of migrations and queries: %w", err)
-	}
-	return string(bytes.TrimSpace(out)), nil
+	out, err := git(ctx, root, "log", "-1", "--format=%h", "--", "migrations", "queries")
+	return string(bytes.TrimSpace(out)), err
 }
 
 // asItIs is the SQL of the working tree.
@@ -144,41 +126,34 @@ func (c *core) attach(ctx context.Context, server *dataset.Server) (err error) {
 	return nil
 }
 
-// open makes the database, attaches to it and applies the migrations.
+// open makes the database, applies the migrations and attaches to it.
 func (c *core) open(ctx context.Context, server *dataset.Server) error {
 	if err := server.Drop(ctx, c.database); err != nil {
 		return err
 	}
-	admin, err := server.Connect(ctx, "postgres")
+	name := pgx.Identifier{c.database}.Sanitize()
+	// the disk's time is the same for both, and would hide the difference
+	if err := server.Exec(ctx, "postgres", "CREATE DATABASE "+name, "ALTER DATABASE "+name+" SET synchronous_commit = off"); err != nil {
+		return err
+	}
+	migrations, err := fs.Sub(c.files, "migrations")
 	if err != nil {
 		return err
 	}
-	_, err = admin.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{c.database}.Sanitize())
-	if err == nil { // the disk's time is the same for both, and would hide the difference
-		_, err = admin.Exec(ctx, "ALTER DATABASE "+pgx.Identifier{c.database}.Sanitize()+" SET synchronous_commit = off")
+	handle, err := sql.Open("pgx", server.URL(c.database))
+	if err != nil {
+		return err
 	}
-	if err := errors.Join(err, admin.Close(ctx)); err != nil {
+	migrator, err := goose.NewProvider(goose.DialectPostgres, handle, migrations)
+	if err == nil {
+		_, err = migrator.Up(ctx)
+	}
+	if err := errors.Join(err, handle.Close()); err != nil {
 		return err
 	}
 	if err := c.attach(ctx, server); err != nil {
 		return err
 	}
-	migrations, err := fs.Glob(c.files, "migrations/*.sql")
-	if err != nil {
-		return err
-	}
-	for _, name := range migrations {
-		text, err := fs.ReadFile(c.files, name)
-		if err != nil {
-			return err
-		}
-		for _, sql := range up(string(text)) {
-			if _, err := c.conn.Exec(ctx, sql); err != nil {
-				return fmt.Errorf("%s: %w", path.Base(name), err)
-			}
-		}
-	}
-
 	c.columns = map[string]bool{}
 	rows, err := c.conn.Query(ctx, "SELECT table_name || '.' || column_name FROM information_schema.columns WHERE table_schema = 'public'")
 	if err != nil {
@@ -190,28 +165,6 @@ func (c *core) open(ctx context.Context, server *dataset.Server) error {
 		return nil
 	})
 	return err
-}
-
-// up is what a migration does, as statements that the server gets one by one where it is to run outside a transaction.
-func up(text string) []string {
-	text, _, _ = strings.Cut(text, "-- +goose Down")
-	alone := strings.Contains(text, "-- +goose NO TRANSACTION")
-	var b strings.Builder
-	for line := range strings.Lines(text) {
-		if !strings.HasPrefix(line, "--") {
-			b.WriteString(line)
-		}
-	}
-	if !alone {
-		return []string{b.String()}
-	}
-	var all []string
-	for sql := range strings.SplitSeq(b.String(), ";") {
-		if strings.TrimSpace(sql) != "" {
-			all = append(all, sql)
-		}
-	}
-	return all
 }
 
 // call makes a call with the values of its parameters by their names. What the statement doesn't have is left out. One that may be

@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"reflect"
-	"strings"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,7 +17,7 @@ func loaded(t *testing.T, database string) *core {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &core{name: "after", files: asItIs("../.."), database: database, perCall: 3}
+	c := &core{name: "after", files: asItIs("../.."), database: database}
 	t.Cleanup(func() {
 		if err := c.conn.Close(context.Background()); err != nil {
 			t.Error(err)
@@ -35,31 +35,23 @@ func loaded(t *testing.T, database string) *core {
 	return c
 }
 
-// Every ending writes as many rows with a thousand families as with one.
+// Every ending writes as many rows with a thousand families as with one; of a thousand sessions each is written, and nothing else goes by
+// their number.
 func TestAnEndingWritesTheSameRowsHoweverManyFamiliesThereAre(t *testing.T) {
 	c := loaded(t, "bench_endings_test")
-	results, err := endings(t.Context(), []*core{c}, options{rounds: 3})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(results) != len(all) {
-		t.Errorf("%d endings were measured, of %d", len(results), len(all))
-	}
-	for _, r := range results {
-		if one, many := r.after[small].rows, r.after[large].rows; one != many || one > 10 {
-			t.Errorf("%s writes %d rows with one family, and %d with a thousand", r.name, one, many)
+	for _, e := range all {
+		costs, err := c.ending(t.Context(), e, []string{small, medium, large}, 3)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if r.after[medium] == nil {
-			t.Errorf("%s was not measured with some families", r.name)
+		if one, some, many := costs[small].rows, costs[medium].rows, costs[large].rows; one != many || one != some || one > 10 {
+			t.Errorf("%s writes %d rows with one family, and %d and %d with a thousand", e.name, one, some, many)
 		}
-	}
-	sessions, err := sessionEndings(t.Context(), c, options{rounds: 2, families: 1000})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range sessions { // each session is written, and nothing else goes by their number
-		if one, many := r.after[small].rows, r.after[crowd].rows; many < 1000 || many > 1010 {
-			t.Errorf("%s writes %d rows with one session, and %d with a thousand", r.name, one, many)
+		if !slices.Contains(bySessions, e.name) {
+			continue
+		}
+		if costs, err = c.ending(t.Context(), e, []string{crowd}, 1); err != nil || costs[crowd].rows < 1000 || costs[crowd].rows > 1010 {
+			t.Errorf("%s writes %d rows with a thousand sessions: %v", e.name, costs[crowd].rows, err)
 		}
 	}
 }
@@ -69,10 +61,8 @@ func TestEachCallHasItsOutcome(t *testing.T) {
 	c := loaded(t, "bench_endings_calls_test")
 	for _, w := range works() {
 		for n := range 3 {
-			if w.first != nil {
-				if _, err := c.call(t.Context(), c.conn, "RotateRefreshToken", w.first(n)); err != nil {
-					t.Error(err)
-				}
+			if err := c.rotateFirst(t.Context(), w, n); err != nil {
+				t.Error(err)
 			}
 			if outcome, err := c.call(t.Context(), c.conn, w.name, w.values(n)); err != nil || w.outcome != "" && outcome != w.outcome {
 				t.Errorf("%s: %s %v, want %s", w.name, outcome, err, w.outcome)
@@ -83,14 +73,9 @@ func TestEachCallHasItsOutcome(t *testing.T) {
 
 func TestAMultipleAboveWhatIsAimedAtIsMissed(t *testing.T) {
 	t.Parallel()
-	took := func(d time.Duration) *cost { return &cost{took: d} }
-	got := tables([]result{
-		{"Met", nil, map[string]*cost{small: took(100), medium: took(119), large: took(90)}},
-		{"Missed", nil, map[string]*cost{small: took(100), medium: took(121), large: took(100)}},
-	}, options{families: 100_000})
-	for _, want := range []string{"| 1.19 | met |\n", "| 1.21 | **missed** |\n"} {
-		if !strings.Contains(got, want) {
-			t.Errorf("%q is missing in\n%s", want, got)
+	for some, want := range map[time.Duration][]string{119: {"1.19", "met"}, 121: {"1.21", "**missed**"}} {
+		if got := familiesRow("Some", map[string]cost{small: {took: 100}, medium: {took: some}, large: {took: 90}}); !slices.Equal(got[4:6], want) {
+			t.Errorf("%v, want %v", got, want)
 		}
 	}
 }
@@ -101,18 +86,6 @@ func TestParametersAreNumberedInTheOrderInWhichTheyCome(t *testing.T) {
 	want := statement{"SELECT $1::text, $2::text\nWHERE $1::text <> '{}' AND x @> $3::jsonb AND c.* IS NULL", []string{"b", "a", "c"}, map[string]bool{"b": true, "c": true}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v", got)
-	}
-}
-
-func TestAMigrationIsOneStatementUnlessItRunsOutsideATransaction(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string][]string{
-		"-- +goose Up\nCREATE TABLE a ();\nCREATE TABLE b ();\n\n-- +goose Down\nDROP TABLE b;\n": {"CREATE TABLE a ();\nCREATE TABLE b ();\n\n"},
-		"-- +goose NO TRANSACTION\n-- +goose Up\nCREATE INDEX CONCURRENTLY a;\nDROP INDEX b;\n":   {"CREATE INDEX CONCURRENTLY a", "\nDROP INDEX b"},
-	} {
-		if got := up(text); !reflect.DeepEqual(got, want) {
-			t.Errorf("%q", got)
-		}
 	}
 }
 

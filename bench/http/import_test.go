@@ -4,9 +4,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"net/http"
-	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"os/exec"
@@ -60,90 +58,39 @@ func TestTheTablesOfHydraAreImported(t *testing.T) {
 		}
 	}
 	shop, app, partner := client{id: "shop"}, client{id: "app"}, client{id: "partner", secret: c.PartnerSecret}
-	remembered := map[string]any{"remember": true}
-	c.Spent = h.agreed(t, "ada", shop, "openid offline profile", "", remembered)
-	c.Live = h.tokens(t, shop, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {c.Spent}})
-	c.Partner = h.agreed(t, "ada", partner, "openid offline", "https://api.example/", remembered)
-	c.App = h.agreed(t, "ada", app, "openid offline", "", map[string]any{"remember": true, "remember_for": 3600})
-	c.Bob = h.agreed(t, "bob", shop, "openid offline", "", nil)
+	e := &endpoints{token: h.base + "/oauth2/token"}
+	agreed := func(user string, c client, scope string, consent map[string]any) string {
+		t.Helper()
+		query := url.Values{"scope": {scope}}
+		if audience, ok := consent["grant_access_token_audience"].([]string); ok {
+			query["audience"] = audience
+		}
+		consent["grant_scope"] = strings.Fields(scope)
+		code, err := h.agreed(ctx, user, c, query, consent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := e.redeem(ctx, c, code)
+		if err != nil || got.refresh == "" {
+			t.Fatalf("no refresh token: %v", err)
+		}
+		return got.refresh
+	}
+	c.Spent = agreed("ada", shop, "openid offline profile", map[string]any{"remember": true})
+	live, err := e.refresh(ctx, shop, c.Spent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Live = live.refresh
+	c.Partner = agreed("ada", partner, "openid offline", map[string]any{"remember": true, "grant_access_token_audience": []string{"https://api.example/"}})
+	c.App = agreed("ada", app, "openid offline", map[string]any{"remember": true, "remember_for": 3600})
+	c.Bob = agreed("bob", shop, "openid offline", map[string]any{})
 	p.stop()
 
 	if *writeDump {
 		dump(t, source.URL, c)
 	}
 	hydracase.Check(t, source.URL, testdb.New(t, testdb.Options{}), c)
-}
-
-// tokens asks for tokens, and returns the refresh token.
-func (h hydra) tokens(t *testing.T, c client, form url.Values) string {
-	t.Helper()
-	if c.secret == "" {
-		form.Set("client_id", c.id)
-	}
-	r, err := post(t.Context(), h.base+"/oauth2/token", c, form)
-	if err != nil {
-		t.Fatal(err)
-	}
-	status, body, err := ask(r)
-	refresh, _ := body["refresh_token"].(string)
-	if err != nil || refresh == "" {
-		t.Fatalf("%v: %d %v", err, status, body)
-	}
-	return refresh
-}
-
-// agreed has a user agree to what a client asks for, and returns the refresh token.
-func (h hydra) agreed(t *testing.T, user string, c client, scope, audience string, consent map[string]any) string {
-	t.Helper()
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	follow := func(to string) *url.URL {
-		t.Helper()
-		response, err := b.Get(to)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		body, _ := io.ReadAll(response.Body)
-		next, err := response.Location()
-		if err != nil {
-			t.Fatalf("%v: %s %s", err, response.Status, body)
-		}
-		return next
-	}
-	query := url.Values{
-		"client_id": {c.id}, "redirect_uri": {redirectURI}, "response_type": {"code"}, "scope": {scope}, "state": {"a-state-of-sixteen"},
-		"code_challenge": {challenge}, "code_challenge_method": {"S256"},
-	}
-	accepted := map[string]any{"grant_scope": strings.Fields(scope)}
-	if audience != "" {
-		query.Set("audience", audience)
-		accepted["grant_access_token_audience"] = []string{audience}
-	}
-	for name, value := range consent {
-		accepted[name] = value
-	}
-	next := follow(h.base + "/oauth2/auth?" + query.Encode())
-	for _, step := range []struct {
-		name   string
-		accept map[string]any
-	}{{"login", map[string]any{"subject": user}}, {"consent", accepted}} {
-		asked := next.Query().Get(step.name + "_challenge")
-		body, err := h.json(t.Context(), http.MethodPut, "/admin/oauth2/auth/requests/"+step.name+"/accept?"+url.Values{step.name + "_challenge": {asked}}.Encode(), step.accept)
-		if err != nil {
-			t.Fatal(err)
-		}
-		to, _ := body["redirect_to"].(string)
-		next = follow(to)
-	}
-	code := next.Query().Get("code")
-	if code == "" {
-		t.Fatalf("no code: %s", next)
-	}
-	return h.tokens(t, c, url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {redirectURI}, "code_verifier": {verifier}})
 }
 
 // dump writes the tables that an import reads.

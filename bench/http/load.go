@@ -9,10 +9,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -162,21 +160,16 @@ func (e *endpoints) grants(ctx context.Context, c client, scope string, n int) (
 	return all, nil
 }
 
-// operation is one request of a work, by a worker.
-type operation func(ctx context.Context, worker int) error
+// operation is the n-th request of a worker.
+type operation func(ctx context.Context, worker int, n int64) error
 
-// errDone ends a measurement: there is nothing left to present.
-var errDone = errors.New("done")
-
-// prepare makes what a measurement needs.
-func (e *endpoints) prepare(ctx context.Context, work string, workers, codes int) (operation, error) {
+// prepare makes what a measurement needs; of a code exchange so many codes for each worker.
+func (e *endpoints) prepare(ctx context.Context, work string, workers int, codes int64) (operation, error) {
 	switch work {
 	case introspect:
 		grants, err := e.grants(ctx, e.public, offline, max(workers, 8))
-		var next atomic.Int64
-		return func(context.Context, int) error {
-			t := grants[int(next.Add(1))%len(grants)]
-			active, err := e.active(t.access)
+		return func(_ context.Context, worker int, n int64) error {
+			active, err := e.active(grants[(worker+int(n))%len(grants)].access)
 			if err == nil && !active {
 				err = errors.New("not active")
 			}
@@ -191,7 +184,7 @@ func (e *endpoints) prepare(ctx context.Context, work string, workers, codes int
 			scope = openID
 		}
 		grants, err := e.grants(ctx, c, scope, workers)
-		return func(ctx context.Context, worker int) error {
+		return func(ctx context.Context, worker int, _ int64) error {
 			next, err := e.refresh(ctx, c, grants[worker].refresh)
 			if err == nil && next.refresh == "" {
 				err = errors.New("no refresh token")
@@ -202,70 +195,18 @@ func (e *endpoints) prepare(ctx context.Context, work string, workers, codes int
 			return err
 		}, err
 	case clientCredentials:
-		return func(ctx context.Context, _ int) error {
+		return func(ctx context.Context, _ int, _ int64) error {
 			_, err := e.own(ctx, e.secret)
 			return err
 		}, nil
 	case redeem:
-		all, err := e.codes(ctx, e.public, offline, codes)
-		var next atomic.Int64
-		return func(ctx context.Context, _ int) error {
-			n := int(next.Add(1)) - 1
-			if n >= len(all) {
-				return errDone
-			}
-			_, err := e.redeem(ctx, e.public, all[n])
+		all, err := e.codes(ctx, e.public, offline, workers*int(codes))
+		return func(ctx context.Context, worker int, n int64) error {
+			_, err := e.redeem(ctx, e.public, all[int64(worker)*codes+n])
 			return err
 		}, err
 	}
 	return nil, fmt.Errorf("no such work: %s", work)
-}
-
-// measured are the latencies of a measurement, sorted, and how long it took.
-type measured struct {
-	latencies []time.Duration
-	took      time.Duration
-}
-
-func (m measured) rate() float64 { return float64(len(m.latencies)) / m.took.Seconds() }
-
-func (m measured) quantile(q float64) time.Duration {
-	if len(m.latencies) == 0 {
-		return 0
-	}
-	return m.latencies[min(len(m.latencies)-1, int(q*float64(len(m.latencies))))]
-}
-
-// drive has workers do an operation for a time. The first tenth of it isn't counted unless what is presented is counted.
-func drive(ctx context.Context, do operation, workers int, d time.Duration) (measured, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	each := make([][]time.Duration, workers)
-	began := time.Now()
-	until := began.Add(d)
-	var all sync.WaitGroup
-	for worker := range workers {
-		all.Go(func() {
-			for {
-				sent := time.Now()
-				if ctx.Err() != nil || !sent.Before(until) {
-					return
-				}
-				switch err := do(ctx, worker); {
-				case errors.Is(err, errDone):
-					return
-				case err != nil:
-					cancel(err)
-					return
-				}
-				each[worker] = append(each[worker], time.Since(sent))
-			}
-		})
-	}
-	all.Wait()
-	m := measured{took: time.Since(began), latencies: slices.Concat(each...)}
-	slices.Sort(m.latencies)
-	return m, context.Cause(ctx)
 }
 
 // race is what came of it when several presented the same thing at once.

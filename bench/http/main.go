@@ -5,11 +5,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,52 +17,56 @@ import (
 )
 
 func main() {
+	serveIfAsked()
+	report.Main("http", func(ctx context.Context, args []string) error {
+		o := defaults()
+		write := flag.Bool("write", false, "write the tables into the page")
+		page := flag.String("page", filepath.Join("..", "..", "docs", "http.md"), "the page")
+		flag.DurationVar(&o.duration, "duration", o.duration, "how long a measurement takes")
+		flag.IntVar(&o.rounds, "rounds", o.rounds, "measurements of each cell, of which the median counts")
+		flag.IntVar(&o.codes, "codes", o.codes, "how many are exchanged in a measurement")
+		flag.IntVar(&o.races, "races", o.races, "how often eight present the same token, or code, at once")
+		flag.StringVar(&o.profile, "profile", "", "file for a CPU profile of the server, if -servers names one; -works says under what")
+		for name, of := range map[string]*[]string{"servers": &o.servers, "works": &o.works} {
+			all := *of
+			flag.Func(name, "those to measure, separated by semicolons: "+strings.Join(all, "; "), func(v string) (err error) {
+				*of, err = pick(all, v)
+				return err
+			})
+		}
+		if err := flag.CommandLine.Parse(args); err != nil {
+			return err
+		}
+		results, err := run(ctx, o, report.Logf)
+		if err != nil {
+			return err
+		}
+		if !*write {
+			*page = ""
+		}
+		return report.Put(*page, "http", results.markdown())
+	})
+}
+
+// pick returns those of all that a flag names. Works have commas in their names.
+func pick(all []string, names string) ([]string, error) {
+	picked := strings.Split(names, ";")
+	for _, one := range picked {
+		if !slices.Contains(all, one) {
+			return nil, fmt.Errorf("there is no %s", one)
+		}
+	}
+	return picked, nil
+}
+
+// serveIfAsked makes the process a server, if that is what it was started for.
+func serveIfAsked() {
 	if name := os.Getenv(serveVariable); name != "" {
 		if err := serve(name); err != nil {
 			fmt.Fprintln(os.Stderr, "http:", name+":", err)
 			os.Exit(1)
 		}
-		return
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	o := defaults()
-	write := flag.Bool("write", false, "write the tables into the page")
-	page := flag.String("page", filepath.Join("..", "..", "docs", "http.md"), "the page")
-	flag.DurationVar(&o.duration, "duration", o.duration, "how long a measurement takes")
-	flag.IntVar(&o.rounds, "rounds", o.rounds, "measurements of each cell, of which the median counts")
-	flag.IntVar(&o.codes, "codes", o.codes, "how many are exchanged in a measurement")
-	flag.IntVar(&o.races, "races", o.races, "how often eight present the same token, or code, at once")
-	flag.StringVar(&o.profile, "profile", "", "file for a CPU profile of the server, if -servers names one; -works says under what")
-	flag.Func("servers", "those to measure, separated by commas: "+strings.Join(names(), ", "), func(v string) error {
-		o.servers = strings.Split(v, ",")
-		for _, name := range o.servers {
-			if !slices.Contains(names(), name) {
-				return fmt.Errorf("there is no %s", name)
-			}
-		}
-		return nil
-	})
-	flag.Func("works", "those to measure, separated by commas: "+strings.Join(works, ", "), func(v string) error {
-		o.works = strings.Split(v, ",")
-		for _, name := range o.works {
-			if !slices.Contains(works, name) {
-				return fmt.Errorf("there is no %s", name)
-			}
-		}
-		return nil
-	})
-	flag.Parse()
-	results, err := run(ctx, o, func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) })
-	if err == nil {
-		fmt.Println(results.markdown())
-		if *write {
-			err = report.Put(*page, "http", results.markdown())
-		}
-	}
-	if err != nil && !errors.Is(err, context.Canceled) {
-		fmt.Fprintln(os.Stderr, "http:", err)
-		os.Exit(1)
+		os.Exit(0)
 	}
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -10,13 +9,7 @@ import (
 
 // TestMain has the program serve if it is asked to, as main has.
 func TestMain(m *testing.M) {
-	if name := os.Getenv(serveVariable); name != "" {
-		if err := serve(name); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
+	serveIfAsked()
 	os.Exit(m.Run())
 }
 
@@ -37,7 +30,7 @@ func TestTheServersThatNeedNoBuilding(t *testing.T) {
 		for _, work := range works {
 			for _, workers := range o.workers {
 				f := r.cells[cell{server, work, workers}]
-				if len(f) != 1 || f[0].rate <= 0 || f[0].p50 <= 0 || f[0].p99 < f[0].p50 {
+				if len(f) != 1 || f[0].Ops <= 0 || f[0].P50 <= 0 || f[0].P99 < f[0].P50 || f[0].serverCPU <= 0 || f[0].DatabaseCPU <= 0 {
 					t.Errorf("%s, %s, %d workers: %+v", server, work, workers, f)
 				}
 			}

@@ -1,22 +1,26 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
-	"runtime"
+	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/oauthdb/oauthdb/bench/cpu"
 	"github.com/oauthdb/oauthdb/bench/dataset"
+	"github.com/oauthdb/oauthdb/bench/machine"
+	"github.com/oauthdb/oauthdb/bench/measure"
+	"github.com/oauthdb/oauthdb/bench/report"
 )
 
 // contestants are the servers, in the order of the tables.
@@ -42,18 +46,17 @@ type cell struct {
 	workers      int
 }
 
-// figures are those of one measurement.
-type figures struct {
-	rate                  float64 // a second
-	p50, p99              time.Duration
-	serverCPU, backendCPU time.Duration
+// measured is one measurement.
+type measured struct {
+	report.Round
+	serverCPU time.Duration // of a request
 }
 
 // results are of a run.
 type results struct {
 	options
-	environment string
-	cells       map[cell][]figures
+	environment dataset.Environment
+	cells       map[cell][]measured
 	statements  map[cell]float64 // a request, of a work
 	races       map[cell][]race
 }
@@ -85,8 +88,8 @@ func run(ctx context.Context, o options, logf func(string, ...any)) (*results, e
 	if err != nil {
 		return nil, err
 	}
-	r := &results{options: o, cells: map[cell][]figures{}, statements: map[cell]float64{}, races: map[cell][]race{}}
-	if r.environment, err = environment(ctx, server); err != nil {
+	r := &results{options: o, cells: map[cell][]measured{}, statements: map[cell]float64{}, races: map[cell][]race{}}
+	if r.environment, err = server.Environment(ctx); err != nil {
 		return nil, err
 	}
 	var hydraProgram string
@@ -176,12 +179,13 @@ func begin(ctx context.Context, name, database, hydraProgram, profile string) (c
 	if err != nil {
 		return c, err
 	}
-	cmd := exec.Command(program)
-	cmd.Env = append(os.Environ(), serveVariable+"="+name, databaseVariable+"="+database, profileVariable+"="+profile)
-	if c.process, err = start(ctx, 1, cmd); err != nil {
+	port, err := freePort()
+	if err != nil {
 		return c, err
 	}
-	base := c.process.lines[0]
+	address := "127.0.0.1:" + port
+	base := "http://" + address
+	c.process, err = start(ctx, base, []string{serveVariable + "=" + name, addressVariable + "=" + address, databaseVariable + "=" + database, profileVariable + "=" + profile}, program)
 	switch name {
 	case "net/http", "fosite":
 		askOurs(ctx, c.endpoints, base, "/token", "/introspect")
@@ -190,7 +194,7 @@ func begin(ctx context.Context, name, database, hydraProgram, profile string) (c
 	case "go-oauth2":
 		askGoOAuth2(ctx, c.endpoints, base)
 	}
-	return c, nil
+	return c, err
 }
 
 // countStatements counts how many a request takes of the database, BEGIN and COMMIT among them.
@@ -202,7 +206,7 @@ func (r *results) countStatements(ctx context.Context, c *contestant, work strin
 	}
 	var before, after int64
 	for n := range requests + 1 {
-		if err := do(ctx, 0); err != nil {
+		if err := do(ctx, 0, int64(n)); err != nil {
 			return err
 		}
 		if n == 0 { // which may have opened a connection
@@ -230,56 +234,79 @@ func (c *contestant) executed(ctx context.Context) (n int64, err error) {
 
 // measure adds one measurement of a cell.
 func (r *results) measure(ctx context.Context, c *contestant, work string, workers int) error {
-	codes := max(20, r.codes*workers/slices.Max(r.workers))
-	do, err := c.prepare(ctx, work, workers, codes)
+	const warm = 8 // PostgreSQL plans a statement anew the first five times on a connection
+	ops, limit := int64(math.MaxInt64), r.duration
+	if work == redeem { // until the codes are used
+		ops, limit = int64(warm+max(20, r.codes*workers/slices.Max(r.workers))/workers), time.Minute
+	}
+	do, err := c.prepare(ctx, work, workers, ops)
 	if err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
-	duration, warm := r.duration, do
-	if work == redeem {
-		duration, warm = time.Minute, nil // until the codes are used
-	}
-	if len(r.cells[cell{c.name, work, workers}]) == 0 { // PostgreSQL plans a statement anew the first five times on a connection
-		if warm, err = c.prepare(ctx, work, workers, 8*workers); err != nil {
-			return fmt.Errorf("prepare: %w", err)
-		}
-		if _, err := drive(ctx, warm, workers, r.duration/2); err != nil {
-			return err
-		}
-	} else if warm != nil {
-		if _, err := drive(ctx, warm, workers, r.duration/10); err != nil {
-			return err
-		}
-	}
-	backends, err := cpu.Backends(ctx, c.look)
+	backends, err := machine.Backends(ctx, c.look)
 	if err != nil {
 		return err
 	}
-	serverBefore, err := cpu.Of(c.process.cmd.Process.Pid)
+	before, err := machine.Used(c.process.cmd.Process.Pid)
 	if err != nil {
 		return err
 	}
-	backendsBefore := cpu.OfAll(backends)
-	m, err := drive(ctx, do, workers, duration)
+	round, n, err := measure.Busy(ctx, workers, ops, warm, limit, func() time.Duration { return machine.UsedByAll(backends) }, do)
 	if err != nil {
 		return err
 	}
-	if len(m.latencies) == 0 {
-		return errors.New("no request was answered in time")
-	}
-	backendsAfter := cpu.OfAll(backends)
-	serverAfter, err := cpu.Of(c.process.cmd.Process.Pid)
-	if err != nil {
-		return err
-	}
-	n := time.Duration(len(m.latencies))
-	f := figures{
-		rate: m.rate(), p50: m.quantile(0.5), p99: m.quantile(0.99), serverCPU: (serverAfter - serverBefore) / n,
-		backendCPU: (backendsAfter - backendsBefore) / n,
-	}
+	after, err := machine.Used(c.process.cmd.Process.Pid)
 	k := cell{c.name, work, workers}
-	r.cells[k] = append(r.cells[k], f)
-	return nil
+	r.cells[k] = append(r.cells[k], measured{round, (after - before) / time.Duration(n)})
+	return err
+}
+
+// process is a server at work.
+type process struct {
+	cmd  *exec.Cmd
+	stop func() // also when the context is done
+}
+
+// start starts a program, and waits until it answers at a URL. To stop it, its standard input is closed and it is interrupted; if it doesn't
+// end then, it is killed.
+func start(ctx context.Context, answersAt string, environment []string, program string, args ...string) (*process, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var said bytes.Buffer
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), environment...), &said, &said
+	stdin, err := cmd.StdinPipe()
+	cmd.WaitDelay, cmd.Cancel = 3*time.Second, func() error { return errors.Join(stdin.Close(), cmd.Process.Signal(os.Interrupt)) }
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(ended)
+	}()
+	p := &process{cmd, func() { cancel(); <-ended }}
+	for deadline := time.After(time.Minute); ; {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, answersAt, nil)
+		if err != nil {
+			p.stop()
+			return nil, err
+		}
+		if status, _, err := ask(r); err == nil && status < http.StatusInternalServerError {
+			return p, nil
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+			continue
+		case <-ended:
+		case <-deadline:
+		}
+		p.stop()
+		return nil, fmt.Errorf("%s doesn't start: %s", filepath.Base(program), said.Bytes()[max(0, said.Len()-2000):])
+	}
 }
 
 func freePort() (string, error) {
@@ -290,13 +317,4 @@ func freePort() (string, error) {
 	defer l.Close()
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	return port, err
-}
-
-// environment is what the figures depend on.
-func environment(ctx context.Context, server *dataset.Server) (string, error) {
-	version, _, err := server.Settings(ctx)
-	load, _ := os.ReadFile("/proc/loadavg")
-	busy, _, _ := strings.Cut(string(load), " ")
-	return fmt.Sprintf("PostgreSQL %s, %s, %d CPUs for the clients, the servers and the database. Load average before the run: %s.",
-		version, runtime.Version(), runtime.NumCPU(), busy), err
 }

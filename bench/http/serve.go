@@ -5,8 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,12 +16,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-oauth2/oauth2/v4"
-	oautherrors "github.com/go-oauth2/oauth2/v4/errors"
-	"github.com/go-oauth2/oauth2/v4/manage"
-	"github.com/go-oauth2/oauth2/v4/models"
-	goserver "github.com/go-oauth2/oauth2/v4/server"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/ory/fosite"
 	"github.com/zitadel/oidc/v3/pkg/op"
@@ -32,14 +24,14 @@ import (
 	"github.com/oauthdb/oauthdb/adapters/fosite/fositetest"
 	"github.com/oauthdb/oauthdb/adapters/zitadel"
 	"github.com/oauthdb/oauthdb/adapters/zitadel/zitadeltest"
-	"github.com/oauthdb/oauthdb/bench/subject"
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/examples/tokenendpoint"
 )
 
-// The program runs itself as a server: the first variable names which, the second the database, the third a file for a CPU profile.
+// The program runs itself as a server: the variables name which, where it listens, the database, and a file for a CPU profile.
 const (
 	serveVariable    = "BENCH_HTTP_SERVE"
+	addressVariable  = "BENCH_HTTP_ADDRESS"
 	databaseVariable = "BENCH_HTTP_DATABASE"
 	profileVariable  = "BENCH_HTTP_PROFILE"
 )
@@ -57,7 +49,7 @@ var handlers = map[string]func(pool *pgxpool.Pool, issuer string) (http.Handler,
 	"go-oauth2": goOAuth2Handler,
 }
 
-// serve is a server until its standard input ends. It prints its address.
+// serve is a server until its standard input ends.
 func serve(name string) error {
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	signal.Ignore(os.Interrupt)
@@ -80,7 +72,7 @@ func serve(name string) error {
 		return err
 	}
 	defer pool.Close()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", os.Getenv(addressVariable))
 	if err != nil {
 		return err
 	}
@@ -89,7 +81,6 @@ func serve(name string) error {
 		return err
 	}
 	go http.Serve(listener, handler) //nolint:gosec // on loopback, while it is measured
-	fmt.Printf("http://%s\n", listener.Addr())
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	return nil
 }
@@ -130,55 +121,4 @@ func fositeHandler(pool *pgxpool.Pool, issuer string) (http.Handler, error) {
 		Provider: fositedb.Wrap(fositetest.Compose(config, st, st.Strategy(), key)),
 		SignedIn: func(*http.Request) *fositedb.Session { return nil },
 	}.Handler(), nil
-}
-
-// goOAuth2Handler is as example/server of the library: /oauth/token, and /test, which a resource asks with the token that it was given. The
-// library has no introspection.
-func goOAuth2Handler(pool *pgxpool.Pool, _ string) (http.Handler, error) {
-	m := manage.NewDefaultManager()
-	m.SetAuthorizeCodeTokenCfg(&manage.Config{
-		AccessTokenExp: accessTokenLifetime, RefreshTokenExp: refreshTokenLifetime, IsGenerateRefresh: true,
-	})
-	refreshing := *manage.DefaultRefreshTokenCfg
-	refreshing.AccessTokenExp, refreshing.RefreshTokenExp = accessTokenLifetime, refreshTokenLifetime
-	m.SetRefreshTokenCfg(&refreshing)
-	m.MapTokenStorage(subject.PeerTokens(pool))
-	m.MapClientStorage(goOAuth2Clients{pool})
-	srv := goserver.NewServer(goserver.NewConfig(), m)
-	srv.SetClientInfoHandler(func(r *http.Request) (string, string, error) {
-		if id, secret, err := goserver.ClientBasicHandler(r); err == nil {
-			return id, secret, nil
-		}
-		return r.FormValue("client_id"), "", nil
-	})
-	mux := http.NewServeMux()
-	mux.HandleFunc("/oauth/token", func(w http.ResponseWriter, r *http.Request) { _ = srv.HandleTokenRequest(w, r) })
-	mux.HandleFunc("/test", func(w http.ResponseWriter, r *http.Request) {
-		t, err := srv.ValidationBearerToken(r)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		_ = json.NewEncoder(w).Encode(map[string]any{
-			"expires_in": int64(time.Until(t.GetAccessCreateAt().Add(t.GetAccessExpiresIn())).Seconds()),
-			"client_id":  t.GetClientID(), "user_id": t.GetUserID(),
-		})
-	})
-	return mux, nil
-}
-
-// goOAuth2Clients is a store in the layout of the library's SQL stores.
-type goOAuth2Clients struct{ pool *pgxpool.Pool }
-
-// GetByID implements oauth2.ClientStore.
-func (s goOAuth2Clients) GetByID(ctx context.Context, id string) (oauth2.ClientInfo, error) {
-	var data []byte
-	switch err := s.pool.QueryRow(ctx, `SELECT data FROM oauth2_client WHERE id = $1`, id).Scan(&data); {
-	case errors.Is(err, pgx.ErrNoRows):
-		return nil, oautherrors.ErrInvalidClient
-	case err != nil:
-		return nil, err
-	}
-	var c models.Client
-	return &c, json.Unmarshal(data, &c)
 }

@@ -6,15 +6,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/oauthdb/oauthdb/bench/network"
 	"github.com/oauthdb/oauthdb/bench/report"
 	"github.com/oauthdb/oauthdb/bench/subject"
 	"github.com/oauthdb/oauthdb/bench/workload"
 )
 
-// Costs counts what one operation of the load takes of the network and of the server, which has to have pg_stat_statements. The
-// session's one connection goes through a proxy; its first warm operations are not counted, so that nothing is prepared while it counts,
-// but for rows, of which they write as many. look is another connection to the same database, on which nobody else is at work. Costs
+// Costs counts what one operation of the load takes of the server, which has to have pg_stat_statements. The first warm operations of the
+// session's one connection are not counted, so that nothing is prepared while it counts, but for rows, of which they write as many. look is another connection to the same database, on which nobody else is at work. Costs
 // closes the session, with which its server process reports the rows. Beside the costs it returns how many operations were done in all.
 func Costs(ctx context.Context, look *pgx.Conn, s subject.Session, l workload.Load, warm int64) (c report.Cost, done int64, err error) {
 	defer func() {
@@ -43,19 +41,16 @@ func Costs(ctx context.Context, look *pgx.Conn, s subject.Session, l workload.Lo
 		return c, 0, err
 	}
 	cases := l.Cases(0)
-	var trips int64
 	for n := range l.Ops {
 		if n == warm {
 			if _, err := look.Exec(ctx, "SELECT pg_stat_statements_reset(0, oid, 0) FROM pg_database WHERE datname = current_database()"); err != nil {
 				return c, 0, err
 			}
-			trips = network.RoundTrips()
 		}
 		if err := s.Do(ctx, l.Work, &cases[n]); err != nil {
 			return c, 0, fmt.Errorf("operation %d: %w", n, err)
 		}
 	}
-	trips = network.RoundTrips() - trips
 	err = look.QueryRow(ctx, `
 		SELECT
 			coalesce(sum(s.calls), 0)::float8,
@@ -89,7 +84,6 @@ func Costs(ctx context.Context, look *pgx.Conn, s subject.Session, l workload.Lo
 	}
 	per := float64(l.Ops - warm)
 	c.Statements /= per
-	c.RoundTrips = float64(trips) / per
 	c.Rows = (rowsAfter - rowsBefore) / float64(l.Ops)
 	c.WALBytes /= per
 	c.Buffers /= per

@@ -21,37 +21,50 @@ import (
 // histogram holds microsecond-grained latencies with three significant digits, up to a minute.
 func histogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, time.Minute.Nanoseconds(), 3) }
 
-// Session runs the load on an open session: as many goroutines as connections, each doing one operation after the other. The first
-// warm operations of each come before the clock starts, for the server parses and plans a statement anew on each connection, and
-// plans it for the parameters at hand the first five times. All connections are busy from then on until the first of them has done
-// its operations; what the others do thereafter doesn't count. Session ends early, with what was done until then, when limit has
-// passed. Beside the round it returns how many operations were done in all, the first ones too.
-//
-// used says what processes have used of the processors so far; nil says nothing.
+// Session runs the load on an open session, by Busy.
 func Session(
 	ctx context.Context, s subject.Session, l workload.Load, warm int64, limit time.Duration, used func() time.Duration,
 ) (report.Round, int64, error) {
-	if used == nil {
-		used = func() time.Duration { return 0 }
-	}
 	cases := make([][]subject.Case, l.Conns)
 	for conn := range cases {
 		cases[conn] = l.Cases(conn)
+	}
+	r, n, err := Busy(ctx, l.Conns, l.Ops, warm, limit, used, func(ctx context.Context, conn int, n int64) error {
+		return s.Do(ctx, l.Work, &cases[conn][n])
+	})
+	if err != nil {
+		err = fmt.Errorf("%s: %w", l.Work, err)
+	}
+	return r, n, err
+}
+
+// Busy has as many goroutines as connections each do one operation after the other, the n-th of a connection from 0. The first
+// warm operations of each come before the clock starts, for the server parses and plans a statement anew on each connection, and
+// plans it for the parameters at hand the first five times. All connections are busy from then on until the first of them has done
+// ops operations; what the others do thereafter doesn't count. Busy ends early, with what was done until then, when limit has
+// passed. Beside the round it returns how many operations were done in all, the first ones too.
+//
+// used says what processes have used of the processors so far; nil says nothing.
+func Busy(
+	ctx context.Context, conns int, ops, warm int64, limit time.Duration, used func() time.Duration, op func(ctx context.Context, conn int, n int64) error,
+) (report.Round, int64, error) {
+	if used == nil {
+		used = func() time.Duration { return 0 }
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	runtime.GC() // what the first operations fill again counts for nothing: pools of buffers, say
 
-	done := make([][]operation, l.Conns)
+	done := make([][]operation, conns)
 	start := make(chan time.Time)
 	var ready, ended sync.WaitGroup
-	ready.Add(l.Conns)
-	for conn := range l.Conns {
-		done[conn] = make([]operation, 0, max(0, l.Ops-warm))
+	ready.Add(conns)
+	for conn := range conns {
+		done[conn] = make([]operation, 0, min(max(0, ops-warm), 1<<16))
 		do := func(n int64) bool {
-			err := s.Do(ctx, l.Work, &cases[conn][n])
+			err := op(ctx, conn, n)
 			if err != nil {
-				cancel(fmt.Errorf("%s, operation %d of connection %d: %w", l.Work, n, conn, err))
+				cancel(fmt.Errorf("operation %d of connection %d: %w", n, conn, err))
 			}
 			return err == nil
 		}
@@ -62,7 +75,7 @@ func Session(
 			}
 			ready.Done()
 			began := <-start
-			for n := warm; n < l.Ops && warmed; n++ {
+			for n := warm; n < ops && warmed; n++ {
 				before := time.Now()
 				if before.Sub(began) > limit || ctx.Err() != nil {
 					return
@@ -80,7 +93,7 @@ func Session(
 	usedBefore := used()
 	runtime.ReadMemStats(&before)
 	began := time.Now()
-	for range l.Conns {
+	for range conns {
 		start <- began
 	}
 	ended.Wait()
@@ -91,15 +104,15 @@ func Session(
 	}
 
 	all := slices.Concat(done...)
-	r, err := steady(all, l.Conns)
+	r, err := steady(all, conns)
 	if err != nil {
-		return r, 0, fmt.Errorf("%s: %w", l.Work, err)
+		return r, 0, err
 	}
 	n := int64(len(all))
 	r.DatabaseCPU = (usedAfter - usedBefore) / time.Duration(n)
 	r.Allocs = float64(after.Mallocs-before.Mallocs) / float64(n)
 	r.Bytes = float64(after.TotalAlloc-before.TotalAlloc) / float64(n)
-	return r, n + int64(l.Conns)*warm, nil
+	return r, n + int64(conns)*warm, nil
 }
 
 // operation is one that a connection did.

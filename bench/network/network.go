@@ -5,7 +5,6 @@ package network
 import (
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/Shopify/toxiproxy/v2"
@@ -25,12 +24,9 @@ func Start(server string, rtt time.Duration) (*Proxy, error) {
 	if err := p.Start(); err != nil {
 		return nil, fmt.Errorf("start a proxy: %w", err)
 	}
-	for direction, after := range map[string]time.Duration{"upstream": 0, "downstream": rtt} {
-		toxic := fmt.Sprintf(`{"type": %q, "stream": %q, "attributes": {"after": %d, "answer": %t}}`, kind, direction, after, direction == "downstream")
-		if _, err := p.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
-			p.Stop()
-			return nil, fmt.Errorf("start a proxy: %w", err)
-		}
+	if _, err := p.Toxics.AddToxicJson(strings.NewReader(fmt.Sprintf(`{"type": %q, "stream": "downstream", "attributes": {"after": %d}}`, kind, rtt))); err != nil {
+		p.Stop()
+		return nil, fmt.Errorf("start a proxy: %w", err)
 	}
 	return &Proxy{p}, nil
 }
@@ -45,10 +41,9 @@ const kind = "oauthdb delay"
 
 func init() { toxics.Register(kind, new(delay)) }
 
-// delay is what toxiproxy's own latency toxic is, but for a resolution of microseconds. Its fields are set from JSON.
+// delay is what toxiproxy's own latency toxic is, but for a resolution of microseconds. Its field is set from JSON.
 type delay struct {
-	After  time.Duration `json:"after"`
-	Answer bool          `json:"answer"` // it stands in the way from the server
+	After time.Duration `json:"after"`
 }
 
 // GetBufferSize is how much may be under way, in reads.
@@ -65,11 +60,6 @@ func (d *delay) Pipe(stub *toxics.ToxicStub) {
 				stub.Close()
 				return
 			}
-			if !d.Answer {
-				asked.Store(true)
-			} else if asked.Swap(false) {
-				trips.Add(1)
-			}
 			if rest := d.After - time.Since(c.Timestamp); rest > 0 {
 				// time.Sleep takes a millisecond at least where nothing else is to be done.
 				wait := unix.NsecToTimeval(rest.Nanoseconds())
@@ -79,12 +69,3 @@ func (d *delay) Pipe(stub *toxics.ToxicStub) {
 		}
 	}
 }
-
-var (
-	asked atomic.Bool
-	trips atomic.Int64
-)
-
-// RoundTrips counts how often a server has answered, since the program began, through all proxies. It is right while one connection
-// is used at a time.
-func RoundTrips() int64 { return trips.Load() }

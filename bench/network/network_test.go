@@ -38,7 +38,7 @@ func TestAnAnswerComesLaterByTheDelay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		before, began := RoundTrips(), time.Now()
+		began := time.Now()
 		for n := range byte(trips) {
 			b := []byte{n}
 			if _, err := c.Write(b); err != nil {
@@ -50,9 +50,6 @@ func TestAnAnswerComesLaterByTheDelay(t *testing.T) {
 		}
 		if took := time.Since(began); took < trips*d {
 			t.Errorf("%d round trips of %v took %v", trips, d, took)
-		}
-		if got := RoundTrips() - before; got != trips {
-			t.Errorf("%d round trips were counted, want %d", got, trips)
 		}
 		c.Close()
 		p.Close()

@@ -83,13 +83,13 @@ func (r *Results) collector() string {
 	if len(all) == 0 {
 		return ""
 	}
-	t := newTable(0, "access tokens", "collectors", "rows in a batch", "share", "rows deleted a second", "introspections a second", "p50 / p99 / p99.9 before", "meanwhile", "p99, multiple")
+	t := NewTable(0, "access tokens", "collectors", "rows in a batch", "share", "rows deleted a second", "introspections a second", "p50 / p99 / p99.9 before", "meanwhile", "p99, multiple")
 	for _, c := range all {
 		three := func(l Latency) string {
-			return took(float64(l.P50)) + " / " + took(float64(l.P99)) + " / " + took(float64(l.P999))
+			return Took(float64(l.P50)) + " / " + Took(float64(l.P99)) + " / " + Took(float64(l.P999))
 		}
-		t.row(sizeName(c.Size), fmt.Sprint(c.Collectors), count(float64(c.BatchSize)), decimals(c.Share), count(c.perSecond.Median)+spread(c.perSecond, count), count(c.Rate),
-			three(c.quiet), three(c.busy), decimals(c.slowdown.Median)+spread(c.slowdown, decimals))
+		t.Row(sizeName(c.Size), fmt.Sprint(c.Collectors), Count(float64(c.BatchSize)), Decimals(c.Share), Count(c.perSecond.Median)+spread(c.perSecond, Count), Count(c.Rate),
+			three(c.quiet), three(c.busy), Decimals(c.slowdown.Median)+spread(c.slowdown, Decimals))
 	}
 	return "Collectors delete expired rows while tokens are introspected at a fixed rate. The multiple is of the median p99 before any of them. Share is the part of its time that a collector works (`db.CollectorOptions`).\n\n" + t.String()
 }

@@ -13,14 +13,14 @@ import (
 	"github.com/oauthdb/oauthdb/bench/subject"
 )
 
-// Files that WritePlots writes.
+// Files of the plots.
 const (
 	throughputPlot = "throughput.svg"
 	sizePlot       = "latency-by-size.svg"
 )
 
-// WritePlots draws what r has into a folder.
-func (r *Results) WritePlots(dir string) error {
+// plots draws what r has into a folder.
+func (r *Results) plots(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("write plots: %w", err)
 	}
@@ -43,7 +43,7 @@ func (r *Results) WritePlots(dir string) error {
 func (r *Results) bars() (*plot.Plot, error) {
 	works := []subject.Work{subject.IntrospectHit, subject.Redeem, subject.Rotate}
 	p := plot.New()
-	p.Title.Text, p.Y.Label.Text = fmt.Sprintf("Operations per second, %s", plural(r.most(), "connection")), "multiple of store's"
+	p.Title.Text, p.Y.Label.Text = fmt.Sprintf("Operations per second, %s", Plural(r.most(), "connection")), "multiple of store's"
 	p.Legend.Top, p.Y.Min, p.X.Max = true, 0, 3.3 // with room for the legend
 	const width = vg.Length(14)
 	drawn := 0
@@ -51,7 +51,7 @@ func (r *Results) bars() (*plot.Plot, error) {
 		values := make(plotter.Values, len(works))
 		any := false
 		for j, w := range works {
-			values[j] = Ratio(r.Find(w, s.Name, r.Middle(), r.most(), 0), r.Find(w, store, r.Middle(), r.most(), 0)).Median
+			values[j] = Ratio(r.Find(w, s.Name, r.middle(), r.most(), 0), r.Find(w, store, r.middle(), r.most(), 0)).Median
 			any = any || values[j] > 0
 		}
 		if !any {

@@ -3,7 +3,6 @@
 package report
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/aclements/go-moremath/stats"
 
+	"github.com/oauthdb/oauthdb/bench/dataset"
 	"github.com/oauthdb/oauthdb/bench/subject"
 )
 
@@ -20,42 +20,24 @@ type Results struct {
 	Taken       time.Time // when the run began
 	Commit      string    // of what was measured
 	Command     string    // that takes them again
-	Environment Environment
-	Subjects    []Subject
-	Settings    []Subject // of package db, that were tried
+	Environment dataset.Environment
+	Subjects    []subject.Subject
+	Settings    []subject.Subject // of package db, that were tried
 	Datasets    []Dataset
 	Proxies     []Proxy
 	Costs       []Cost
 	Collector   []Collector
-	Cells       []Cell `json:",omitempty"`
-}
-
-// Environment is what the numbers depend on beside the code.
-type Environment struct {
-	PostgreSQL string // version
-	Go         string // version
-	CPU        string // model
-	CPUs       int
-	Memory     int64             // bytes
-	Settings   map[string]string // of the server that matter to the figures
-	Transport  string            // "Unix socket", say
-	Load       string            // the average before the run
-}
-
-// Subject describes one of the subjects, for the legend.
-type Subject struct {
-	Name, Describe string
-	Races          map[subject.Work]string // what goes wrong when requests race, where something does
+	Cells       []Cell
 }
 
 // Dataset is one size of the data.
 type Dataset struct {
 	AccessTokens int64
-	Tables       []Table
+	Tables       []Relation
 }
 
-// Table is what a table costs on disk.
-type Table struct {
+// Relation is what a table costs on disk.
+type Relation struct {
 	Name                        string
 	Rows, HeapBytes, IndexBytes int64
 }
@@ -63,15 +45,20 @@ type Table struct {
 // Proxy is what it really adds to the round trip of SELECT 1.
 type Proxy struct{ Asked, Added time.Duration }
 
-// Cell is one subject doing one work under one condition, in several rounds. Rounds with the same number, of different subjects,
-// were measured right after one another, so a ratio is taken within a round, and the median over the rounds.
-type Cell struct {
+// Condition is one subject doing one work.
+type Condition struct {
 	Work    subject.Work
 	Subject string
 	Size    int64         // access tokens in the data
 	Conns   int           // connections, each busy all the time
 	Delay   time.Duration `json:",omitzero"` // added to each network round trip
-	Rounds  []Round       `json:",omitempty"`
+}
+
+// Cell is a condition in several rounds. Rounds with the same number, of different subjects, were measured right after one another,
+// so a ratio is taken within a round, and the median over the rounds.
+type Cell struct {
+	Condition
+	Rounds []Round `json:",omitempty"`
 }
 
 // Round is one measurement. What is 0 was not measured.
@@ -101,8 +88,7 @@ type Cost struct {
 	Work       subject.Work
 	Subject    string
 	Size       int64
-	Statements float64 // BEGIN and COMMIT count
-	RoundTrips float64 // times that the client waits for the server
+	Statements float64 // BEGIN and COMMIT count; each is a round trip
 	Rows       float64 // inserted, updated and deleted
 	WALBytes   float64
 	Buffers    float64 // pages looked at in shared buffers, whether or not they were there
@@ -137,20 +123,11 @@ func (c Collector) Slowdown() float64 { return float64(c.Busy.P99) / float64(c.Q
 // Latency is a distribution.
 type Latency struct{ P50, P99, P999 time.Duration }
 
-// Save writes r as JSON, in a line for each cell after one for the rest.
+// Save writes r as JSON.
 func (r *Results) Save(path string) error {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	rest := *r
-	rest.Cells = nil
-	err := e.Encode(rest)
-	for _, c := range r.Cells {
-		if err == nil {
-			err = e.Encode(c)
-		}
-	}
+	text, err := json.Marshal(r)
 	if err == nil {
-		err = os.WriteFile(path, b.Bytes(), 0o644)
+		err = os.WriteFile(path, append(text, '\n'), 0o644)
 	}
 	if err != nil {
 		err = fmt.Errorf("save results: %w", err)
@@ -160,31 +137,20 @@ func (r *Results) Save(path string) error {
 
 // Load reads what Save wrote.
 func Load(path string) (*Results, error) {
-	b, err := os.ReadFile(path)
+	text, err := os.ReadFile(path)
+	r := new(Results)
+	if err == nil {
+		err = json.Unmarshal(text, r)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("load results: %w", err)
-	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	r := new(Results)
-	err = d.Decode(r)
-	for err == nil && d.More() {
-		var c Cell
-		if err = d.Decode(&c); err == nil {
-			r.Cells = append(r.Cells, c)
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("load results from %s: %w", path, err)
 	}
 	return r, nil
 }
 
 // Find returns the cell, or nil if it wasn't measured.
 func (r *Results) Find(w subject.Work, name string, size int64, conns int, delay time.Duration) *Cell {
-	i := slices.IndexFunc(r.Cells, func(c Cell) bool {
-		return c.Work == w && c.Subject == name && c.Size == size && c.Conns == conns && c.Delay == delay && len(c.Rounds) > 0
-	})
+	i := slices.IndexFunc(r.Cells, func(c Cell) bool { return c.Condition == Condition{w, name, size, conns, delay} && len(c.Rounds) > 0 })
 	if i < 0 {
 		return nil
 	}

@@ -20,7 +20,7 @@ type Target struct {
 
 // Targets compares r with what is aimed at.
 func (r *Results) Targets() []Target {
-	at, most := r.Middle(), r.most()
+	at, most := r.middle(), r.most()
 	var all []Target
 	least := func(what string, s Spread, aim float64, write func(float64) string) {
 		t := Target{What: what, Aim: "≥ " + write(aim), Met: s.Median >= aim}
@@ -39,10 +39,10 @@ func (r *Results) Targets() []Target {
 		{1, 500 * time.Microsecond, 2.5},
 		{most, 500 * time.Microsecond, 2.5},
 	} {
-		least(fmt.Sprintf("rotations, as a multiple of tx-lock, %s, %s", plural(aim.conns, "connection"), delayName(aim.away)),
-			Ratio(r.Find(subject.Rotate, store, at, aim.conns, aim.away), r.Find(subject.Rotate, "tx-lock", at, aim.conns, aim.away)), aim.least, decimals)
+		least(fmt.Sprintf("rotations, as a multiple of tx-lock, %s, %s", Plural(aim.conns, "connection"), delayName(aim.away)),
+			Ratio(r.Find(subject.Rotate, store, at, aim.conns, aim.away), r.Find(subject.Rotate, "tx-lock", at, aim.conns, aim.away)), aim.least, Decimals)
 	}
-	least(fmt.Sprintf("rotations a second of database CPU, %s", plural(most, "connection")), r.Find(subject.Rotate, store, at, most, 0).PerCPU(), 2000, count)
+	least(fmt.Sprintf("rotations a second of database CPU, %s", Plural(most, "connection")), r.Find(subject.Rotate, store, at, most, 0).PerCPU(), 2000, Count)
 
 	// Growth is what a thousand times the data makes of a p50.
 	type growth struct {
@@ -60,13 +60,13 @@ func (r *Results) Targets() []Target {
 	t := Target{What: "p50 with the most data, as a multiple of that with the least, of the work that grows most", Aim: "≤ 1.10"}
 	if len(grown) > 0 {
 		worst := slices.MaxFunc(grown, func(x, y growth) int { return cmp.Compare(x.Median, y.Median) })
-		t.Met, t.Measured = worst.Median <= 1.1, fmt.Sprintf("%s%s, %s", decimals(worst.Median), spread(worst.Spread, decimals), worst.work)
+		t.Met, t.Measured = worst.Median <= 1.1, fmt.Sprintf("%s%s, %s", Decimals(worst.Median), spread(worst.Spread, Decimals), worst.work)
 	}
 	all = append(all, t)
 
 	t = Target{What: "rows that collectors delete a second, while introspection's p99 is at most 1.5 of that without them", Aim: "≥ 50,000, p99 ≤ 1.50"}
 	if pass, ok := r.bestCollected(); ok {
-		t.Met, t.Measured = pass.met(), fmt.Sprintf("%s, p99 × %s", count(pass.perSecond.Median), decimals(pass.slowdown.Median))
+		t.Met, t.Measured = pass.met(), fmt.Sprintf("%s, p99 × %s", Count(pass.perSecond.Median), Decimals(pass.slowdown.Median))
 	}
 	all = append(all, t)
 
@@ -79,13 +79,13 @@ func (r *Results) Targets() []Target {
 }
 
 func (r *Results) targets() string {
-	t := newTable(4, "What", "Aim", "Measured", "")
+	t := NewTable(4, "What", "Aim", "Measured", "")
 	for _, target := range r.Targets() {
-		verdict := map[bool]string{true: "met", false: "**missed**"}[target.Met]
+		verdict := Verdict(target.Met)
 		if target.Measured == "" {
 			verdict = "not measured"
 		}
-		t.row(target.What, target.Aim, cmp.Or(target.Measured, none), verdict)
+		t.Row(target.What, target.Aim, cmp.Or(target.Measured, None), verdict)
 	}
 	return t.String()
 }

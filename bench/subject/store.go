@@ -3,7 +3,6 @@ package subject
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -12,92 +11,35 @@ import (
 	"github.com/oauthdb/oauthdb/token"
 )
 
-// Variant is a way to use the store.
-type Variant struct {
-	Title, What string
-	Rowless     bool   // its access tokens have no row, and resource servers ask about the family
-	Params      string // more of the connection string, from &
-	Conns       int    // of the pool, whatever the number of workers is; 0 is one for each
-
-	works []Work // nil: all
+// Way is how a subject uses the store.
+type Way struct {
+	Rowless bool   // its access tokens have no row, and resource servers ask about the family
+	Params  string // more of the connection string, from &
+	Conns   int    // of the pool, whatever the number of workers is; 0 is one for each
 }
 
-// NewStore is what this repository is about.
-func NewStore() Subject {
-	return Variant{Title: "store", What: "oauthdb: package store on a pool of package db"}
-}
-
-// NewRowless is the store with access tokens that are JWTs.
-func NewRowless() Subject {
-	return Variant{
-		Title: "store, no row", What: "the same, with access tokens that have no row; their introspection asks about the family",
-		Rowless: true, works: []Work{IntrospectHit, Redeem, Rotate},
-	}
-}
-
-// NewEvents is the store with security events. A redemption and a rotation that go well are none, a revocation and a sign-out are.
-func NewEvents() Subject {
-	return Variant{
-		Title: "store, events", What: "the same, with oauthdb.events on", Params: "&options=-c%20oauthdb.events%3Don",
-		works: []Work{Redeem, Rotate, Revoke, EndSession},
-	}
-}
-
-func (v Variant) Name() string         { return v.Title }
-func (v Variant) Describe() string     { return v.What }
-func (Variant) Race(Work) string       { return "" }
-func (v Variant) Supports(w Work) bool { return v.works == nil || slices.Contains(v.works, w) }
-
-func (v Variant) Open(ctx context.Context, url string, conns int) (Session, error) {
-	if v.Conns > 0 {
-		conns = v.Conns
-	}
-	pool, err := db.Open(ctx, url+v.Params, db.Options{MaxConns: int32(conns), MinConns: int32(conns)})
-	if err != nil {
-		return nil, err
-	}
-	if err := openAll(ctx, pool, conns); err != nil {
-		pool.Close()
-		return nil, err
-	}
-	return &storeSession{pool, store.New(pool), v.Rowless}, nil
-}
-
-// openPgx is pgxpool as it comes, but for its size.
-func openPgx(ctx context.Context, url string, conns int) (*pgxpool.Pool, error) {
-	config, err := pgxpool.ParseConfig(url)
-	if err != nil {
-		return nil, err
-	}
-	config.MaxConns, config.MinConns = int32(conns), int32(conns)
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return nil, err
-	}
-	if err := openAll(ctx, pool, conns); err != nil {
-		pool.Close()
-		return nil, err
-	}
-	return pool, nil
-}
-
-// openAll makes the pool open all its connections, so that none is opened while the clock runs.
-func openAll(ctx context.Context, pool *pgxpool.Pool, conns int) error {
-	held := make([]*pgxpool.Conn, 0, conns)
-	defer func() {
-		for _, c := range held {
-			c.Release()
+// By is the store used in a way.
+func By(w Way, name, describe string, works ...Work) Subject {
+	return Subject{name, describe, works, func(ctx context.Context, url string, conns int) (Session, error) {
+		if w.Conns > 0 {
+			conns = w.Conns
 		}
-	}()
-	for range conns {
-		c, err := pool.Acquire(ctx)
-		if err != nil {
-			return err
+		pool, err := db.Open(ctx, url+w.Params, db.Options{MaxConns: int32(conns), MinConns: int32(conns)})
+		if pool, err = filled(ctx, pool, err); err != nil {
+			return nil, err
 		}
-		held = append(held, c)
-	}
-	return nil
+		return &storeSession{pool, store.New(pool), w.Rowless}, nil
+	}}
 }
+
+// What this repository is about; the same with access tokens that are JWTs; and with security events, of which a redemption and a rotation
+// that go well are none.
+var (
+	Store   = By(Way{}, "store", "oauthdb: package store on a pool of package db")
+	Rowless = By(Way{Rowless: true}, "store, no row", "the same, with access tokens that have no row; their introspection asks about the family",
+		IntrospectHit, Redeem, Rotate)
+	Events = By(Way{Params: "&options=-c%20oauthdb.events%3Don"}, "store, events", "the same, with oauthdb.events on", Redeem, Rotate, Revoke, EndSession)
+)
 
 type storeSession struct {
 	pool    *pgxpool.Pool

@@ -1,12 +1,16 @@
 // Package subject holds what the benchmark compares: ways to do one and the same work for an authorization server on
-// PostgreSQL. All of them get the same input, work on the same tables (go-oauth2's excepted, which has its own) and say so when
-// the outcome is not the one that the input calls for, so that none is fast by failing.
+// PostgreSQL. All of them get the same input, work on the same tables and say so when the outcome is not the one that the input
+// calls for, so that none is fast by failing.
 package subject
 
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
@@ -65,22 +69,17 @@ type Case struct {
 var ErrUnsupported = errors.New("the design has no such operation")
 
 // Subject is one way to do the works.
-type Subject interface {
-	// Name is short and stable: it is the key of results.
-	Name() string
+type Subject struct {
+	Name     string // short and stable: it is the key of results
+	Describe string // what it is, in one sentence
+	Works    []Work `json:"-"` // that it has; nil is all
 
-	// Describe says in one sentence what the subject is.
-	Describe() string
-
-	// Race says in a few words what goes wrong with w when requests race, and is empty if nothing does.
-	Race(w Work) string
-
-	// Supports says whether the design has the operation at all.
-	Supports(w Work) bool
-
-	// Open connects to the database at url, with conns connections that are all open when it returns.
-	Open(ctx context.Context, url string, conns int) (Session, error)
+	// Open connects to the database at url, which has a query, with conns connections that are all open when it returns.
+	Open func(ctx context.Context, url string, conns int) (Session, error) `json:"-"`
 }
+
+// Supports says whether the design has the operation at all.
+func (s Subject) Supports(w Work) bool { return s.Works == nil || slices.Contains(s.Works, w) }
 
 // Session does the works, from up to conns goroutines at a time.
 type Session interface {
@@ -88,4 +87,27 @@ type Session interface {
 	// hit, absent for a miss, redeemed, rotated and so on.
 	Do(ctx context.Context, w Work, c *Case) error
 	Close()
+}
+
+// filled makes a pool open all its connections, so that none is opened while the clock runs.
+func filled(ctx context.Context, pool *pgxpool.Pool, err error) (*pgxpool.Pool, error) {
+	if err != nil {
+		return nil, err
+	}
+	var held []*pgxpool.Conn
+	for range pool.Config().MaxConns {
+		c, failed := pool.Acquire(ctx)
+		if err = failed; err != nil {
+			break
+		}
+		held = append(held, c)
+	}
+	for _, c := range held {
+		c.Release()
+	}
+	if err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("open all connections: %w", err)
+	}
+	return pool, nil
 }

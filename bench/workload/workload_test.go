@@ -26,7 +26,7 @@ func TestVerifyMissesAnOperationThatWasNotDone(t *testing.T) {
 		t.Fatal(err)
 	}
 	for run, w := range subject.Works {
-		for i, s := range []subject.Subject{subject.NewStore(), subject.NewRowless(), subject.NewEvents()} {
+		for i, s := range []subject.Subject{subject.Store, subject.Rowless, subject.Events} {
 			if !s.Supports(w) {
 				continue
 			}
@@ -38,21 +38,21 @@ func TestVerifyMissesAnOperationThatWasNotDone(t *testing.T) {
 			l := workload.Load{Work: w, Data: data, Conns: 1, Run: int64(3*run + i + 1), Ops: done + 2}
 			if workload.Plants(w) {
 				count, state := l.Planted()
-				if err := server.Plant(t.Context(), data, l.Run, count, state, false); err != nil {
+				if err := server.Plant(t.Context(), data, l.Run, count, state); err != nil {
 					t.Fatal(err)
 				}
 			}
 			for n, c := range l.Cases(0)[:done] {
 				if err := session.Do(t.Context(), w, &c); err != nil {
-					t.Errorf("%s of %s, operation %d: %v", w, s.Name(), n, err)
+					t.Errorf("%s of %s, operation %d: %v", w, s.Name, n, err)
 				}
 			}
 			session.Close()
 			if err := l.Verify(t.Context(), look, done); err != nil {
-				t.Errorf("%s of %s: %v", w, s.Name(), err)
+				t.Errorf("%s of %s: %v", w, s.Name, err)
 			}
 			if err := l.Verify(t.Context(), look, done+1); (err == nil) == workload.Plants(w) {
-				t.Errorf("%s of %s: %d operations were done, and %d are taken: %v", w, s.Name(), done, done+1, err)
+				t.Errorf("%s of %s: %d operations were done, and %d are taken: %v", w, s.Name, done, done+1, err)
 			}
 		}
 	}

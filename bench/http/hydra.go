@@ -5,9 +5,9 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -15,66 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
-
-	"github.com/go-oauth2/oauth2/v4/models"
-	"github.com/jackc/pgx/v5/pgxpool"
-
-	"github.com/oauthdb/oauthdb/bench/dataset"
-	"github.com/oauthdb/oauthdb/bench/subject"
 )
-
-// prepareGoOAuth2 makes the tables, and returns what there is to be asked.
-func prepareGoOAuth2(ctx context.Context, database string) (*pgxpool.Pool, *endpoints, error) {
-	pool, err := pgxpool.New(ctx, database)
-	if err != nil {
-		return nil, nil, err
-	}
-	if _, err := pool.Exec(ctx, dataset.PeerTable); err != nil {
-		return pool, nil, err
-	}
-	e := &endpoints{public: client{id: "public"}, secret: client{"confidential", rand.Text()}}
-	for _, c := range []models.Client{
-		{ID: e.public.id, Domain: "https://client.example", Public: true},
-		{ID: e.secret.id, Secret: e.secret.secret, Domain: "https://client.example"},
-	} {
-		data, err := json.Marshal(c)
-		if err != nil {
-			return pool, nil, err
-		}
-		if _, err := pool.Exec(ctx, `INSERT INTO oauth2_client (id, secret, domain, data) VALUES ($1, $2, $3, $4)`, c.ID, c.Secret, c.Domain, data); err != nil {
-			return pool, nil, err
-		}
-	}
-	st := subject.PeerTokens(pool)
-	e.codes = func(ctx context.Context, c client, scope string, n int) ([]string, error) {
-		all := make([]string, n)
-		for i := range all {
-			all[i] = rand.Text()
-			t := &models.Token{
-				ClientID: c.id, UserID: "ada", RedirectURI: redirectURI, Scope: scope, Code: all[i], CodeCreateAt: time.Now(), CodeExpiresIn: time.Hour,
-				CodeChallenge: challenge, CodeChallengeMethod: "S256",
-			}
-			if err := st.Create(ctx, t); err != nil {
-				return nil, err
-			}
-		}
-		return all, nil
-	}
-	return pool, e, nil
-}
-
-func askGoOAuth2(ctx context.Context, e *endpoints, base string) {
-	e.token = base + "/oauth/token"
-	e.introspect = func(access string) (*http.Request, error) {
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/test", nil)
-		if err == nil {
-			r.Header.Set("Authorization", "Bearer "+access)
-		}
-		return r, err
-	}
-	e.isActive = func(status int, body map[string]any) bool { return status == http.StatusOK && body["client_id"] != "" }
-}
 
 const hydraVersion = "v2.3.0"
 
@@ -150,39 +91,21 @@ func serveHydra(ctx context.Context, program, database, secret string, more ...s
 		return nil, hydra{}, err
 	}
 	base := "http://127.0.0.1:" + public
-	environment := append(os.Environ(),
+	environment := append(more,
 		fmt.Sprintf("DSN=%s&max_conns=%d&max_idle_conns=%d", database, connections, connections),
 		"SECRETS_SYSTEM="+secret, "URLS_SELF_ISSUER="+base, "URLS_LOGIN=http://127.0.0.1:9/login", "URLS_CONSENT=http://127.0.0.1:9/consent",
 		"SERVE_PUBLIC_HOST=127.0.0.1", "SERVE_PUBLIC_PORT="+public, "SERVE_ADMIN_HOST=127.0.0.1", "SERVE_ADMIN_PORT="+admin,
 		"STRATEGIES_ACCESS_TOKEN=opaque", "LOG_LEVEL=panic", "SQA_OPT_OUT=true", "SERVE_PUBLIC_REQUEST_LOG_DISABLE_FOR_HEALTH=true",
 		"TTL_ACCESS_TOKEN=1h", "TTL_AUTH_CODE=1h",
 	)
-	environment = append(environment, more...)
 	migrate := exec.CommandContext(ctx, program, "migrate", "sql", "-e", "--yes")
-	migrate.Env = environment
+	migrate.Env = append(os.Environ(), environment...)
 	if out, err := migrate.CombinedOutput(); err != nil {
 		return nil, hydra{}, fmt.Errorf("hydra migrate: %w\n%s", err, out[max(0, len(out)-2000):])
 	}
-	cmd := exec.Command(program, "serve", "all", "--dev")
-	cmd.Env = environment
-	p, err := start(ctx, 0, cmd)
-	if err != nil {
-		return nil, hydra{}, err
-	}
 	h := hydra{base, "http://127.0.0.1:" + admin}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, h.admin+"/health/ready", nil)
-		if err != nil {
-			return p, h, err
-		}
-		if status, _, err := ask(r); err == nil && status == http.StatusOK {
-			break
-		}
-		if time.Now().After(deadline) || ctx.Err() != nil {
-			return p, h, errors.New("Ory Hydra doesn't start: " + p.said.String())
-		}
-	}
-	return p, h, nil
+	p, err := start(ctx, h.admin+"/health/ready", environment, program, "serve", "all", "--dev")
+	return p, h, err
 }
 
 // hydra is where its two sides are.
@@ -206,58 +129,70 @@ func (h hydra) json(ctx context.Context, method, path string, v any) (map[string
 	return body, err
 }
 
-// codes goes through login and consent for each, as the application beside it would.
+// codes are of grants of one user.
 func (h hydra) codes(ctx context.Context, c client, scope string, n int) ([]string, error) {
 	all := make([]string, n)
 	for i := range all {
-		jar, err := cookiejar.New(nil)
-		if err != nil {
+		var err error
+		if all[i], err = h.agreed(ctx, "ada", c, url.Values{"scope": {scope}}, map[string]any{"grant_scope": strings.Fields(scope)}); err != nil {
 			return nil, err
-		}
-		b := &http.Client{Jar: jar, Transport: browser.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-		follow := func(to string) (*url.URL, error) {
-			r, err := http.NewRequestWithContext(ctx, http.MethodGet, to, nil)
-			if err != nil {
-				return nil, err
-			}
-			response, err := b.Do(r)
-			if err != nil {
-				return nil, err
-			}
-			defer response.Body.Close()
-			body, _ := io.ReadAll(response.Body)
-			next, err := response.Location()
-			if err != nil {
-				err = fmt.Errorf("%s: %d %s", to, response.StatusCode, body)
-			}
-			return next, err
-		}
-		next, err := follow(h.base + "/oauth2/auth?" + url.Values{
-			"client_id": {c.id}, "redirect_uri": {redirectURI}, "response_type": {"code"}, "scope": {scope}, "state": {"a-state-of-sixteen"},
-			"code_challenge": {challenge}, "code_challenge_method": {"S256"},
-		}.Encode())
-		for _, step := range []string{"login", "consent"} {
-			if err != nil {
-				return nil, err
-			}
-			accept := map[string]any{"subject": "ada"}
-			if step == "consent" {
-				accept = map[string]any{"grant_scope": strings.Fields(scope)}
-			}
-			asked := next.Query().Get(step + "_challenge")
-			body, err2 := h.json(ctx, http.MethodPut, "/admin/oauth2/auth/requests/"+step+"/accept?"+url.Values{step + "_challenge": {asked}}.Encode(), accept)
-			if err2 != nil {
-				return nil, err2
-			}
-			to, _ := body["redirect_to"].(string)
-			next, err = follow(to)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if all[i] = next.Query().Get("code"); all[i] == "" {
-			return nil, fmt.Errorf("no code: %s", next)
 		}
 	}
 	return all, nil
+}
+
+// agreed goes through login and consent as the application beside it would: a user agrees to what a client asks for with more of a query. It
+// returns the code.
+func (h hydra) agreed(ctx context.Context, user string, c client, more url.Values, consent map[string]any) (string, error) {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		return "", err
+	}
+	b := &http.Client{Jar: jar, Transport: browser.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	follow := func(to string) (*url.URL, error) {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, to, nil)
+		if err != nil {
+			return nil, err
+		}
+		response, err := b.Do(r)
+		if err != nil {
+			return nil, err
+		}
+		defer response.Body.Close()
+		body, _ := io.ReadAll(response.Body)
+		next, err := response.Location()
+		if err != nil {
+			err = fmt.Errorf("%s: %d %s", to, response.StatusCode, body)
+		}
+		return next, err
+	}
+	query := url.Values{
+		"client_id": {c.id}, "redirect_uri": {redirectURI}, "response_type": {"code"}, "state": {"a-state-of-sixteen"},
+		"code_challenge": {challenge}, "code_challenge_method": {"S256"},
+	}
+	maps.Copy(query, more)
+	next, err := follow(h.base + "/oauth2/auth?" + query.Encode())
+	for _, step := range []struct {
+		name   string
+		accept map[string]any
+	}{{"login", map[string]any{"subject": user}}, {"consent", consent}} {
+		if err != nil {
+			return "", err
+		}
+		asked := url.Values{step.name + "_challenge": {next.Query().Get(step.name + "_challenge")}}
+		body, failed := h.json(ctx, http.MethodPut, "/admin/oauth2/auth/requests/"+step.name+"/accept?"+asked.Encode(), step.accept)
+		if failed != nil {
+			return "", failed
+		}
+		to, _ := body["redirect_to"].(string)
+		next, err = follow(to)
+	}
+	if err != nil {
+		return "", err
+	}
+	code := next.Query().Get("code")
+	if code == "" {
+		err = fmt.Errorf("no code: %s", next)
+	}
+	return code, err
 }
