@@ -21,22 +21,32 @@ func Used(pid int) (sum time.Duration, err error) {
 }
 
 // UsedByAll is the sum over processes, without those that are gone.
-func UsedByAll(pids []int) (sum time.Duration) {
-	for _, pid := range pids {
+func UsedByAll(pids func() []int) (sum time.Duration) {
+	for _, pid := range pids() {
 		used, _ := Used(pid)
 		sum += used
 	}
 	return sum
 }
 
-// Backends are the server processes of the clients of a database, but for those that look on: conn's own, and those named bench.
-func Backends(ctx context.Context, conn *pgx.Conn) ([]int, error) {
-	rows, err := conn.Query(ctx, `
-		SELECT pid
-		FROM pg_stat_activity
-		WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend' AND application_name <> 'bench'`)
-	if err != nil {
-		return nil, err
+// Backends lists the server processes of the clients of a database, but for those that look on: conn's own, and those named bench. It lists them
+// anew each time, as a server opens connections when it has more to do.
+func Backends(ctx context.Context, conn *pgx.Conn) (func() []int, error) {
+	list := func() ([]int, error) {
+		rows, err := conn.Query(ctx, `
+			SELECT pid
+			FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend' AND application_name <> 'bench'`)
+		if err != nil {
+			return nil, err
+		}
+		return pgx.CollectRows(rows, pgx.RowTo[int])
 	}
-	return pgx.CollectRows(rows, pgx.RowTo[int])
+	known, err := list()
+	return func() []int {
+		if now, err := list(); err == nil {
+			known = now
+		}
+		return known
+	}, err
 }

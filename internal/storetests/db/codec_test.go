@@ -2,6 +2,7 @@ package db_test
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -147,6 +148,65 @@ func TestColumnsAreReadAsPgxReadsThem(t *testing.T) {
 	all.Wait()
 }
 
+// What is damaged is an error here where it is one there, wherever it is damaged.
+func TestListsOfTextsAreReadAsPgxReadsThem(t *testing.T) {
+	t.Parallel()
+	stock, m, typ := pgtype.NewMap(), registered(), reflect.TypeFor[[]string]()
+	two := pgtype.ArrayDimension{Length: 2, LowerBound: 1}
+	square := pgtype.Array[string]{Elements: []string{"a", "b", "c", "d"}, Dims: []pgtype.ArrayDimension{two, two}, Valid: true}
+	for _, list := range []any{[]string{}, []string{""}, []string{"a", "", "ä", strings.Repeat("x", 300)}, []*string{new("a"), nil}, square} {
+		whole, err := stock.Encode(pgtype.TextArrayOID, pgtype.BinaryFormatCode, list, []byte{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		damaged := [][]byte{append(slices.Clone(whole), 0)}
+		for i := range whole {
+			damaged = append(damaged, whole[:i])
+			for _, b := range []byte{0, 1, 2, 127, 255} {
+				other := slices.Clone(whole)
+				other[i] = b
+				damaged = append(damaged, other)
+			}
+		}
+		for _, src := range damaged {
+			if d := differs(stock, m, pgtype.TextArrayOID, pgtype.BinaryFormatCode, src, typ); d != "" {
+				t.Error(d)
+			}
+		}
+	}
+}
+
+// Each enum that a call returns is a TextScanner, which reads the words and refuses NULL, on any connection.
+func TestWordsAreReadWithoutAPlanOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	m, n := pgtype.NewMap(), 0
+	for _, typ := range columnTypes() {
+		if typ.Kind() == reflect.Pointer {
+			typ = typ.Elem()
+		}
+		target := reflect.New(typ)
+		if _, isEnum := target.Interface().(sql.Scanner); !isEnum || typ.Kind() != reflect.String {
+			continue
+		}
+		n++
+		if _, ok := target.Interface().(pgtype.TextScanner); !ok {
+			t.Errorf("%s is no TextScanner: see store/enums.go", typ)
+			continue
+		}
+		for _, format := range bothFormats {
+			if err := m.Scan(unknownOID, format, []byte("active"), target.Interface()); err != nil || target.Elem().String() != "active" {
+				t.Errorf("%s in format %d: %q, %v", typ, format, target.Elem(), err)
+			}
+			if err := m.Scan(unknownOID, format, nil, target.Interface()); err == nil {
+				t.Errorf("%s in format %d: NULL is read as %q", typ, format, target.Elem())
+			}
+		}
+	}
+	if n < 2 {
+		t.Errorf("only %d enums", n)
+	}
+}
+
 // What is in a target must not show in what is scanned into the next.
 func TestAPlanServesEveryTargetOfItsType(t *testing.T) {
 	t.Parallel()
@@ -201,6 +261,31 @@ func TestIntrospectionIsTheSameInEachModeAndWithoutTheTypes(t *testing.T) {
 			if got, err := store.New(pool).IntrospectAccessToken(t.Context(), asServer(digest)); err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("%s: %v\ngot  %+v\nwant %+v", mode, err, got, want)
 			}
+		}
+	}
+}
+
+// A connection prepares a statement once, and from the sixth time on the server doesn't plan it anew for the values that come with it.
+func TestTheServerKeepsThePlansOfAConnection(t *testing.T) {
+	t.Parallel()
+	d := storetest.New(t)
+	digest := grantToken(t, d.Store)
+	pool := openPool(t, d.URL, db.Options{MaxConns: 1})
+	queries := store.New(pool)
+	for range 8 {
+		row, err := queries.IntrospectAccessToken(t.Context(), asServer(digest))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := queries.GetClient(t.Context(), *row.ClientID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, call := range []string{"IntrospectAccessToken", "GetClient"} {
+		custom := scalar[int64](t, pool, `SELECT custom_plans FROM pg_prepared_statements WHERE statement LIKE '-- name: `+call+` %'`)
+		kept := scalar[int64](t, pool, `SELECT generic_plans FROM pg_prepared_statements WHERE statement LIKE '-- name: `+call+` %'`)
+		if custom != 5 || kept != 3 {
+			t.Errorf("%s was planned %d times, and %d times by the plan that is kept, want 5 and 3", call, custom, kept)
 		}
 	}
 }
