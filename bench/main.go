@@ -43,8 +43,14 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		Quiet:      6 * time.Second,
 		Collectors: []int{1},
 		Paces: []report.Pace{
-			{BatchSize: 1000, Share: 1}, {BatchSize: 100, Share: 1}, {BatchSize: 100, Share: 0.25}, {BatchSize: 100, Share: 0.1},
-			{BatchSize: 25, Share: 0.25}, {BatchSize: 25, Share: 0.1}, {BatchSize: 10, Share: 0.25}, {BatchSize: 10, Share: 0.1},
+			{BatchSize: 1000, Share: 1},
+			{BatchSize: 100, Share: 1},
+			{BatchSize: 100, Share: 0.25},
+			{BatchSize: 100, Share: 0.1},
+			{BatchSize: 25, Share: 0.25},
+			{BatchSize: 25, Share: 0.1},
+			{BatchSize: 10, Share: 0.25},
+			{BatchSize: 10, Share: 0.1},
 		},
 	}}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
