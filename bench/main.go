@@ -86,7 +86,6 @@ Results are printed; with -write they become docs/performance.md. Lists are sepa
 	f.IntVar(&s.TargetRounds, "target-rounds", 7, "measurements of introspect-hit and rotate at 16 connections and the middle size")
 	f.DurationVar(&s.Duration, "duration", 700*time.Millisecond, "how long a measurement of store takes; others do as many operations, or as many as they can in that time")
 	f.BoolVar(&s.Settings, "settings", true, "measure the settings of package db, too")
-	f.Int64Var(&s.CostOps, "cost-ops", 200, "operations over which to count statements, WAL and buffers; 0 counts none")
 	list(f, "collectors", "numbers of collectors at work at once", &s.Collectors, few(16))
 	list(f, "paces", "how hard a collector works: rows in a batch @ part of the time", &s.Paces, func(v string) (report.Pace, error) {
 		var p report.Pace
@@ -98,8 +97,8 @@ Results are printed; with -write they become docs/performance.md. Lists are sepa
 	})
 	f.IntVar(&s.CollectorRounds, "collector-rounds", 2, "measurements of the collector, each on a fresh copy of the data; 0 leaves it out")
 	f.StringVar(&s.docs, "docs", filepath.Join("..", "docs"), "folder of performance.md and performance/")
-	f.BoolVar(&s.write, "write", false, "write the page, the plots and performance/results.json")
-	f.BoolVar(&s.onlyReport, "only-report", false, "measure nothing: write the page and the plots from the results that are there")
+	f.BoolVar(&s.write, "write", false, "write the page, the plot and performance/results.json")
+	f.BoolVar(&s.onlyReport, "only-report", false, "measure nothing: write the page and the plot from the results that are there")
 	err := f.Parse(args)
 	switch {
 	case err != nil:

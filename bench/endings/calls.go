@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
-	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/oauthdb/oauthdb/bench/machine"
 	"github.com/oauthdb/oauthdb/bench/report"
@@ -126,7 +123,7 @@ type spent struct {
 
 // calls measures what each request makes. The cores take turns, so that what else the machine does meets both.
 func calls(ctx context.Context, cores []*core, o options) (string, error) {
-	t := report.NewTable(1, "call", "processor time: before", "after", "multiple", "p50: before", "after", "WAL: before", "after", "plan nodes: before", "after")
+	t := report.NewTable(1, "call", "processor time: before", "after", "multiple", "p50: before", "after", "WAL: before", "after")
 	for _, w := range works() {
 		report.Logf("%s", w.title)
 		costs := map[*core]*spent{cores[0]: {}, cores[1]: {}}
@@ -139,18 +136,8 @@ func calls(ctx context.Context, cores []*core, o options) (string, error) {
 		}
 		before, after := costs[cores[0]], costs[cores[1]]
 		p, q := report.Median(before.processor), report.Median(after.processor)
-		row := []string{
-			w.title, report.Took(p), report.Took(q), report.Decimals(float64(q) / float64(p)), report.Took(report.Median(before.took)), report.Took(report.Median(after.took)),
-			bytesOf(report.Median(before.wal)), bytesOf(report.Median(after.wal)),
-		}
-		for _, c := range cores {
-			nodes, err := c.planNodes(ctx, w.name)
-			if err != nil {
-				return "", err
-			}
-			row = append(row, strconv.Itoa(nodes))
-		}
-		t.Row(row...)
+		t.Row(w.title, report.Took(p), report.Took(q), report.Decimals(float64(q)/float64(p)), report.Took(report.Median(before.took)), report.Took(report.Median(after.took)),
+			report.Bytes(report.Median(before.wal)), report.Bytes(report.Median(after.wal)))
 	}
 	return t.String(), nil
 }
@@ -219,25 +206,4 @@ func (c *core) makeCall(ctx context.Context, w work, n int) error {
 func (c *core) wal(ctx context.Context) (n int64, err error) {
 	err = c.conn.QueryRow(ctx, "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint").Scan(&n)
 	return n, err
-}
-
-// planNodes counts the nodes of a call's generic plan.
-func (c *core) planNodes(ctx context.Context, name string) (nodes int, err error) {
-	s := c.queries[name]
-	nulls := strings.TrimSuffix(strings.Repeat("NULL, ", len(s.params)), ", ")
-	for _, sql := range []string{"SET plan_cache_mode = force_generic_plan", "PREPARE counted AS " + s.sql} {
-		if _, err := c.conn.Exec(ctx, sql); err != nil {
-			return 0, err
-		}
-	}
-	rows, err := c.conn.Query(ctx, "EXPLAIN (COSTS OFF) EXECUTE counted ("+nulls+")")
-	if err != nil {
-		return 0, err
-	}
-	plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return 0, err
-	}
-	_, err = c.conn.Exec(ctx, "DEALLOCATE counted; RESET plan_cache_mode")
-	return 1 + strings.Count(strings.Join(plan, "\n"), "->  "), err
 }

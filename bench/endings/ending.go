@@ -98,7 +98,7 @@ func familiesRow(name string, costs map[string]cost) []string {
 	one, some, many := costs[small], costs[medium], costs[large]
 	row := []string{"`" + name + "`", report.Took(one.took), report.Took(some.took), report.Took(many.took)}
 	row = append(row, against(float64(max(some.took, many.took))/float64(one.took))...)
-	return append(row, fmt.Sprint(one.rows), fmt.Sprint(many.rows), bytesOf(one.wal), bytesOf(many.wal))
+	return append(row, fmt.Sprint(one.rows), fmt.Sprint(many.rows), report.Bytes(one.wal), report.Bytes(many.wal))
 }
 
 const written = `
@@ -163,14 +163,4 @@ func (c *core) measured(ctx context.Context, name string, v values) (k cost, err
 		return nil
 	})
 	return k, err
-}
-
-func bytesOf(n int64) string {
-	switch {
-	case n < 10_000:
-		return fmt.Sprintf("%d B", n)
-	case n < 1_000_000:
-		return fmt.Sprintf("%d kB", n/1000)
-	}
-	return fmt.Sprintf("%d MB", n/1_000_000)
 }

@@ -30,7 +30,10 @@ func UsedByAll(pids []int) (sum time.Duration) {
 }
 
 // Backends are the server processes of the clients of a database, but for those that look on: conn's own, and those named bench.
-func Backends(ctx context.Context, conn *pgx.Conn) ([]int, error) {
+func Backends(ctx context.Context, conn interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+},
+) ([]int, error) {
 	rows, err := conn.Query(ctx, `
 		SELECT pid
 		FROM pg_stat_activity
