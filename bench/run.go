@@ -385,16 +385,19 @@ func (d *driver) once(ctx context.Context, c cell, ops int64, limit time.Duratio
 	}
 	close := sync.OnceFunc(s.Close)
 	defer close()
-	backends, err := machine.Backends(ctx, look)
-	if err != nil {
-		return r, err
-	}
-	if d.counts {
-		if _, err := look.Exec(ctx, "SELECT pg_stat_statements_reset(0, oid, 0) FROM pg_database WHERE datname = current_database()"); err != nil {
-			return r, err
+	count := sync.OnceValue(func() error { // when the clock starts, as what comes before plans statements
+		if !d.counts {
+			return nil
 		}
-	}
-	r, done, err := measure.Session(ctx, s, l, warm, limit, func() time.Duration { return machine.UsedByAll(backends) })
+		_, err := look.Exec(ctx, "SELECT pg_stat_statements_reset(0, oid, 0) FROM pg_database WHERE datname = current_database()")
+		return err
+	})
+	r, done, err := measure.Session(ctx, s, l, warm, limit, func() (time.Duration, error) {
+		if err := count(); err != nil {
+			return 0, err
+		}
+		return machine.UsedByBackends(ctx, look)
+	})
 	if err != nil {
 		return r, err
 	}
@@ -405,7 +408,7 @@ func (d *driver) once(ctx context.Context, c cell, ops int64, limit time.Duratio
 			FROM pg_stat_statements AS s
 			JOIN pg_database AS d ON d.oid = s.dbid
 			JOIN pg_roles AS r ON r.oid = s.userid
-			WHERE d.datname = current_database() AND r.rolname = current_user AND s.query NOT LIKE '%pg_stat_%'`, float64(done)).
+			WHERE d.datname = current_database() AND r.rolname = current_user AND s.query NOT LIKE '%pg_stat_%'`, float64(done-warm*int64(c.Conns))).
 			Scan(&r.Statements, &r.WALBytes, &r.Buffers)
 		if err != nil {
 			return r, err

@@ -2,6 +2,7 @@ package db
 
 import (
 	"database/sql"
+	"encoding/binary"
 	"encoding/json"
 	"reflect"
 	"sync"
@@ -18,12 +19,15 @@ import (
 //
 // Values and errors stay the same. pgx plans the scan of each column anew for each result, by reflection if the Go type is a
 // pointer or a slice; that is nearly half of what a row of introspection allocates. RegisterTypes keeps pgx's own plans, one
-// for each Go type. As always, a type that is registered later replaces an earlier one.
+// for each Go type. A []string gets the text of all its elements as one string. As always, a type that is registered later
+// replaces an earlier one.
 func RegisterTypes(m *pgtype.Map) { m.RegisterTypes(remembering) }
 
 var remembering = func() (types []*pgtype.Type) {
 	stock := pgtype.NewMap()
-	for _, oid := range []uint32{pgtype.TextOID, pgtype.TextArrayOID, pgtype.TimestamptzOID, pgtype.BoolOID, pgtype.JSONBOID} {
+	for _, oid := range []uint32{
+		pgtype.TextOID, pgtype.TextArrayOID, pgtype.TimestamptzOID, pgtype.IntervalOID, pgtype.BoolOID, pgtype.Int8OID, pgtype.JSONBOID,
+	} {
 		t, _ := stock.TypeForOID(oid)
 		types = append(types, &pgtype.Type{Name: t.Name, OID: oid, Codec: &rememberingCodec{Codec: t.Codec}})
 	}
@@ -45,7 +49,11 @@ func (c *rememberingCodec) PlanScan(m *pgtype.Map, oid uint32, format int16, tar
 	known, ok := c.plans[format].Load(typ)
 	if !ok {
 		if canRemember(typ) {
-			known = pgtype.NewMap().PlanScan(oid, format, target) // of a map of its own, which nobody writes to
+			plan := pgtype.NewMap().PlanScan(oid, format, target) // of a map of its own, which nobody writes to
+			if oid == pgtype.TextArrayOID && format == pgtype.BinaryFormatCode && typ == reflect.TypeFor[*[]string]() {
+				plan = textsPlan{plan}
+			}
+			known = plan
 		}
 		known, _ = c.plans[format].LoadOrStore(typ, known)
 	}
@@ -56,7 +64,7 @@ func (c *rememberingCodec) PlanScan(m *pgtype.Map, oid uint32, format int16, tar
 }
 
 // canRemember reports whether the plan for a target depends on nothing but its type, and scans without writing to anything that
-// connections share: strings, booleans, instants, []string and JSON, and pointers to them.
+// connections share: strings, booleans, numbers, instants, durations, []string and JSON, and pointers to them.
 func canRemember(typ reflect.Type) bool {
 	for ; typ != nil && typ.Kind() == reflect.Pointer; typ = typ.Elem() {
 		if typ.Implements(reflect.TypeFor[sql.Scanner]()) && !typ.Implements(reflect.TypeFor[pgtype.TextScanner]()) {
@@ -66,8 +74,45 @@ func canRemember(typ reflect.Type) bool {
 	switch typ {
 	case nil:
 		return false
-	case reflect.TypeFor[time.Time](), reflect.TypeFor[[]string](), reflect.TypeFor[json.RawMessage](), reflect.TypeFor[token.Confirmation]():
+	case reflect.TypeFor[time.Time](), reflect.TypeFor[time.Duration](), reflect.TypeFor[int64](), reflect.TypeFor[[]string](),
+		reflect.TypeFor[json.RawMessage](), reflect.TypeFor[token.Confirmation]():
 		return true
 	}
 	return typ.Kind() == reflect.String || typ.Kind() == reflect.Bool
+}
+
+// textsPlan scans a text[] into a []string by two allocations: one for the slice, and one for the text of all elements, which keep each
+// other in memory. What isn't a list of texts, or is malformed, is left to pgx's own plan.
+type textsPlan struct{ pgtype.ScanPlan }
+
+// Scan implements [pgtype.ScanPlan].
+func (p textsPlan) Scan(src []byte, target any) error {
+	// dimensions, flags, type of the elements; of the one dimension, the number of elements and the index of the first
+	const header, length = 5 * 4, 4
+	to, ok := target.(*[]string)
+	if !ok || len(src) < header || binary.BigEndian.Uint32(src) != 1 {
+		return p.ScanPlan.Scan(src, target)
+	}
+	n := int64(binary.BigEndian.Uint32(src[3*4:]))
+	src, whole := src[header:], src
+	if n*length > int64(len(src)) {
+		return p.ScanPlan.Scan(whole, target)
+	}
+	texts, all, at := make([]string, n), string(src), 0
+	for i := range texts {
+		if len(src)-at < length {
+			return p.ScanPlan.Scan(whole, target)
+		}
+		size := int64(binary.BigEndian.Uint32(src[at:])) // of NULL, more than there is
+		if at += length; size > int64(len(src)-at) {
+			return p.ScanPlan.Scan(whole, target)
+		}
+		texts[i] = all[at : at+int(size)]
+		at += int(size)
+	}
+	if at != len(src) {
+		return p.ScanPlan.Scan(whole, target)
+	}
+	*to = texts
+	return nil
 }

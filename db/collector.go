@@ -441,31 +441,36 @@ func walk[K any](page func(ctx context.Context, after K, size int32, done Collec
 }
 
 func (c *Collector) eraseUsers() func(context.Context, int32, Collected) (next, error) {
-	return erase(func(ctx context.Context, after time.Time, size int32, done Collected) (int64, *time.Time, error) {
+	return erase(func(ctx context.Context, after time.Time, size int32, done Collected) (int64, *time.Time, *time.Time, error) {
 		row, err := c.queries.EraseDeletedUsers(ctx, store.EraseDeletedUsersParams{AfterDeletedAt: after, BatchSize: size})
 		done["user"] += row.Deleted
-		return row.Deleted + row.Cleared, row.LastDeletedAt, err
+		return row.Deleted + row.Cleared, row.ErasedUntil, row.LastDeletedAt, err
 	})
 }
 
 func (c *Collector) eraseClients() func(context.Context, int32, Collected) (next, error) {
-	return erase(func(ctx context.Context, after time.Time, size int32, done Collected) (int64, *time.Time, error) {
+	return erase(func(ctx context.Context, after time.Time, size int32, done Collected) (int64, *time.Time, *time.Time, error) {
 		row, err := c.queries.EraseDeletedClients(ctx, store.EraseDeletedClientsParams{AfterDeletedAt: after, BatchSize: size})
 		done["oauth_client"] += row.Deleted
 		done["oauth_access_token"] += row.AccessTokens
-		return row.Deleted + row.AccessTokens + row.Cleared, row.LastDeletedAt, err
+		return row.Deleted + row.AccessTokens + row.Cleared, row.ErasedUntil, row.LastDeletedAt, err
 	})
 }
 
-// erase is the batch of a call that erases what is left of the rows on a page, bit by bit: like a walk, but it stays on a page for as
-// long as something was erased there.
-func erase(page func(ctx context.Context, after time.Time, size int32, done Collected) (erased int64, last *time.Time, err error)) func(context.Context, int32, Collected) (next, error) {
+// erase is the batch of a call that erases what is left of the rows on a page, bit by bit: like a walk, but for as long as something was
+// erased it goes on behind those that are gone.
+func erase(page func(ctx context.Context, after time.Time, size int32, done Collected) (erased int64, until, last *time.Time, err error)) func(context.Context, int32, Collected) (next, error) {
 	var after time.Time
 	return func(ctx context.Context, size int32, done Collected) (next, error) {
-		erased, last, err := page(ctx, after, size, done)
+		erased, until, last, err := page(ctx, after, size, done)
 		switch {
-		case err != nil || erased > 0:
+		case err != nil:
 			return again, err
+		case erased > 0:
+			if until != nil {
+				after = *until
+			}
+			return again, nil
 		case last == nil:
 			after = time.Time{}
 			return finished, nil

@@ -58,7 +58,7 @@ func For(at Endpoint, call Call, outcome store.Outcome) *Error {
 	if !slices.Contains(calls[at], call) {
 		return failure.as(at)
 	}
-	for _, r := range slices.Backward(rules) {
+	for _, r := range slices.Backward(byWord[outcome]) {
 		if r.holds(at, call, outcome) {
 			return r.as(at)
 		}
@@ -105,6 +105,17 @@ type rule struct {
 	answer
 	because string
 }
+
+// byWord has the rules for each word, in their order.
+var byWord = func() map[store.Outcome][]*rule {
+	found := map[store.Outcome][]*rule{}
+	for i := range rules {
+		for _, word := range rules[i].words {
+			found[word] = append(found[word], &rules[i])
+		}
+	}
+	return found
+}()
 
 func (r *rule) holds(at Endpoint, call Call, outcome store.Outcome) bool {
 	return slices.Contains(r.words, outcome) && (r.at == "" || r.at == at) && (r.calls == nil || slices.Contains(r.calls, call))

@@ -30,7 +30,7 @@ FROM (VALUES (true)) AS one (n);
 -- with the zero time, and go on with last_resets_at until fewer are deleted. It skips rows that are locked.
 -- name: DeleteExpiredAttemptCounts :one
 WITH due AS MATERIALIZED (
-    SELECT n.id, n.resets_at
+    SELECT n.ctid::tid AS ctid, n.resets_at
     FROM attempt_count AS n
     WHERE n.resets_at >= @after_resets_at::timestamptz AND n.resets_at <= now()
     ORDER BY n.resets_at
@@ -38,7 +38,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 ), deleted AS (
     DELETE FROM attempt_count AS n
-    WHERE n.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    WHERE n.ctid = ANY (ARRAY(SELECT d.ctid FROM due AS d))
     RETURNING n.id
 ), last AS (
     SELECT d.resets_at

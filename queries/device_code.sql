@@ -3,7 +3,7 @@
 -- locked.
 -- name: DeleteExpiredDeviceCodes :one
 WITH due AS MATERIALIZED (
-    SELECT d.id, d.expires_at
+    SELECT d.ctid::tid AS ctid, d.expires_at
     FROM device_code AS d
     WHERE d.expires_at >= @after_expires_at::timestamptz AND d.expires_at <= now()
     ORDER BY d.expires_at
@@ -11,7 +11,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 ), deleted AS (
     DELETE FROM device_code AS d
-    WHERE d.id = ANY (ARRAY(SELECT x.id::text FROM due AS x))
+    WHERE d.ctid = ANY (ARRAY(SELECT x.ctid FROM due AS x))
     RETURNING d.id
 ), last AS (
     SELECT d.expires_at

@@ -103,7 +103,7 @@ RETURNING k.id::jwk_id AS id;
 -- first. Begin with the zero time, and go on with last_expires_at until fewer are deleted. It skips rows that are locked.
 -- name: DeleteExpiredSigningKeys :one
 WITH due AS MATERIALIZED (
-    SELECT k.id, k.expires_at
+    SELECT k.ctid::tid AS ctid, k.expires_at
     FROM jwks AS k
     WHERE k.expires_at >= @after_expires_at::timestamptz AND k.expires_at <= now()
     ORDER BY k.expires_at
@@ -111,7 +111,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 ), deleted AS (
     DELETE FROM jwks AS k
-    WHERE k.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    WHERE k.ctid = ANY (ARRAY(SELECT d.ctid FROM due AS d))
     RETURNING k.id
 ), last AS (
     SELECT d.expires_at

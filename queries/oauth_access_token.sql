@@ -652,15 +652,15 @@ LEFT JOIN presented AS p ON true;
 -- PostgreSQL keeps a deleted row for as long as an older transaction runs. It skips rows that are locked.
 -- name: DeleteExpiredAccessTokens :one
 WITH due AS MATERIALIZED (
-    SELECT t.id, t.expires_at
+    SELECT t.ctid::tid AS ctid, t.expires_at
     FROM oauth_access_token AS t
     WHERE t.expires_at >= @after_expires_at::timestamptz AND t.expires_at <= now()
     ORDER BY t.expires_at
     LIMIT @batch_size::integer
     FOR UPDATE OF t SKIP LOCKED
 ), deleted AS (
-    DELETE FROM oauth_access_token AS t -- by an array, not a join: for an unknown LIMIT the planner would read the whole table
-    WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    DELETE FROM oauth_access_token AS t
+    WHERE t.ctid = ANY (ARRAY(SELECT d.ctid FROM due AS d))
     RETURNING t.id
 ), last AS (
     SELECT d.expires_at
@@ -683,7 +683,7 @@ WITH page AS MATERIALIZED (
     ORDER BY p.id
     LIMIT @page_size::integer
 ), due AS MATERIALIZED (
-    SELECT t.id
+    SELECT t.ctid::tid AS ctid
     FROM oauth_access_token AS t
     JOIN oauth_client AS c ON c.client_id = t.client_id
     LEFT JOIN "user" AS u ON u.id = t.user_id
@@ -692,8 +692,7 @@ WITH page AS MATERIALIZED (
     FOR UPDATE OF t SKIP LOCKED
 ), deleted AS (
     DELETE FROM oauth_access_token AS t
-    USING due AS d
-    WHERE t.id = d.id
+    WHERE t.ctid = ANY (ARRAY(SELECT d.ctid FROM due AS d))
     RETURNING t.id
 ), last AS (
     SELECT x.id

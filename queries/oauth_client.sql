@@ -803,7 +803,8 @@ LEFT JOIN last AS l ON true;
 -- EraseDeletedClients deletes what is left of deleted clients. It looks at up to batch_size of them in the order of their deletion. One call
 -- deletes up to batch_size access tokens, consents, secrets and rows of session_client each, and the clients to which nothing refers any
 -- more, so nothing cascades. Families and refresh tokens are left to the calls that collect those. Begin with the zero time as
--- after_deleted_at and go on with last_deleted_at, which is NULL when no client is left. It skips rows that are locked.
+-- after_deleted_at. If the call erased anything, stay with after_deleted_at, or go on with erased_until where it isn't NULL: all clients until
+-- then are gone. If it erased nothing, go on with last_deleted_at, which is NULL when no client is left. It skips rows that are locked.
 -- name: EraseDeletedClients :one
 WITH page AS MATERIALIZED (
     SELECT p.id, p.client_id, p.deleted_at
@@ -813,10 +814,10 @@ WITH page AS MATERIALIZED (
     LIMIT @batch_size::integer
 ), access_tokens AS MATERIALIZED (
     -- BETWEEN, because the planner ignores an ORDER BY on a column compared with =, and would then read all tokens of the client
-    SELECT t.id
+    SELECT t.ctid::tid AS ctid
     FROM page AS p
     CROSS JOIN LATERAL (
-        SELECT x.id
+        SELECT x.ctid::tid AS ctid
         FROM oauth_access_token AS x
         WHERE x.client_id BETWEEN p.client_id AND p.client_id
         ORDER BY x.client_id
@@ -826,15 +827,14 @@ WITH page AS MATERIALIZED (
     LIMIT @batch_size::integer
 ), deleted_access_tokens AS (
     DELETE FROM oauth_access_token AS t
-    USING access_tokens AS x
-    WHERE t.id = x.id
+    WHERE t.ctid = ANY (ARRAY(SELECT x.ctid FROM access_tokens AS x))
     RETURNING t.id
 ), consents AS MATERIALIZED (
     -- ordered as an index is, or the planner would read all consents of the client
-    SELECT g.id
+    SELECT g.ctid::tid AS ctid
     FROM page AS p
     CROSS JOIN LATERAL (
-        SELECT x.id
+        SELECT x.ctid::tid AS ctid
         FROM oauth_consent AS x
         WHERE x.client_id = p.client_id
         ORDER BY x.user_id
@@ -844,25 +844,23 @@ WITH page AS MATERIALIZED (
     LIMIT @batch_size::integer
 ), deleted_consents AS (
     DELETE FROM oauth_consent AS g
-    USING consents AS x
-    WHERE g.id = x.id
+    WHERE g.ctid = ANY (ARRAY(SELECT x.ctid FROM consents AS x))
     RETURNING g.id
 ), secrets AS MATERIALIZED (
-    SELECT o.id
+    SELECT o.ctid::tid AS ctid
     FROM page AS p
     JOIN oauth_client_secret AS o ON o.client_id = p.client_id
     LIMIT @batch_size::integer
     FOR UPDATE OF o SKIP LOCKED
 ), deleted_secrets AS (
     DELETE FROM oauth_client_secret AS o
-    USING secrets AS x
-    WHERE o.id = x.id
+    WHERE o.ctid = ANY (ARRAY(SELECT x.ctid FROM secrets AS x))
     RETURNING o.id
 ), session_clients AS MATERIALIZED (
-    SELECT k.id
+    SELECT k.ctid::tid AS ctid
     FROM page AS p
     CROSS JOIN LATERAL (
-        SELECT x.id
+        SELECT x.ctid::tid AS ctid
         FROM session_client AS x
         WHERE x.client_id = p.client_id
         ORDER BY x.id
@@ -872,11 +870,10 @@ WITH page AS MATERIALIZED (
     LIMIT @batch_size::integer
 ), deleted_session_clients AS (
     DELETE FROM session_client AS k
-    USING session_clients AS x
-    WHERE k.id = x.id
+    WHERE k.ctid = ANY (ARRAY(SELECT x.ctid FROM session_clients AS x))
     RETURNING k.id
 ), unused AS MATERIALIZED (
-    SELECT c.id
+    SELECT c.ctid::tid AS ctid
     FROM page AS p
     JOIN oauth_client AS c ON c.id = p.id
     WHERE NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.client_id = c.client_id)
@@ -887,13 +884,27 @@ WITH page AS MATERIALIZED (
     FOR UPDATE OF c SKIP LOCKED
 ), deleted_clients AS (
     DELETE FROM oauth_client AS c
-    USING unused AS x
-    WHERE c.id = x.id
+    WHERE c.ctid = ANY (ARRAY(SELECT x.ctid FROM unused AS x))
     RETURNING c.id
+), first_left AS ( -- the first that isn't gone; one that is deleted at the same time as the last of a full page may be behind it
+    SELECT coalesce(
+            min(p.deleted_at) FILTER (WHERE NOT EXISTS (SELECT FROM deleted_clients AS d WHERE d.id = p.id)),
+            CASE WHEN count(*) >= @batch_size::integer THEN max(p.deleted_at) END,
+            'infinity'
+        )::timestamptz AS deleted_at
+    FROM page AS p
+), erased AS (
+    SELECT max(p.deleted_at)::timestamptz AS deleted_at
+    FROM page AS p
+    JOIN first_left AS f ON p.deleted_at < f.deleted_at
+), last_of_page AS (
+    SELECT max(p.deleted_at)::timestamptz AS deleted_at
+    FROM page AS p
 )
 SELECT (SELECT count(*) FROM deleted_clients)::bigint AS deleted,
     (SELECT count(*) FROM deleted_access_tokens)::bigint AS access_tokens,
     ((SELECT count(*) FROM deleted_consents) + (SELECT count(*) FROM deleted_secrets) + (SELECT count(*) FROM deleted_session_clients))::bigint AS cleared,
-    l.deleted_at AS last_deleted_at
+    e.deleted_at AS erased_until, l.deleted_at AS last_deleted_at
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN (SELECT p.deleted_at FROM page AS p ORDER BY p.deleted_at DESC LIMIT 1) AS l ON true;
+LEFT JOIN erased AS e ON true
+LEFT JOIN last_of_page AS l ON true;

@@ -29,7 +29,7 @@ FROM assertion AS a;
 -- Begin with the zero time, and go on with last_expires_at until fewer are deleted. It skips rows that are locked.
 -- name: DeleteExpiredClientAssertions :one
 WITH due AS MATERIALIZED (
-    SELECT t.id, t.expires_at
+    SELECT t.ctid::tid AS ctid, t.expires_at
     FROM oauth_client_assertion AS t
     WHERE t.expires_at >= @after_expires_at::timestamptz AND t.expires_at <= now()
     ORDER BY t.expires_at
@@ -37,7 +37,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 ), deleted AS (
     DELETE FROM oauth_client_assertion AS t
-    WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    WHERE t.ctid = ANY (ARRAY(SELECT d.ctid FROM due AS d))
     RETURNING t.id
 ), last AS (
     SELECT d.expires_at

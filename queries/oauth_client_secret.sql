@@ -9,7 +9,7 @@ ORDER BY o.expires_at DESC, o.id;
 -- Begin with the zero time, and go on with last_expires_at until fewer are deleted. It skips rows that are locked.
 -- name: DeleteExpiredClientSecrets :one
 WITH due AS MATERIALIZED (
-    SELECT o.id, o.expires_at
+    SELECT o.ctid::tid AS ctid, o.expires_at
     FROM oauth_client_secret AS o
     WHERE o.expires_at >= @after_expires_at::timestamptz AND o.expires_at <= now()
     ORDER BY o.expires_at
@@ -17,7 +17,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 ), deleted AS (
     DELETE FROM oauth_client_secret AS o
-    WHERE o.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    WHERE o.ctid = ANY (ARRAY(SELECT d.ctid FROM due AS d))
     RETURNING o.id
 ), last AS (
     SELECT d.expires_at

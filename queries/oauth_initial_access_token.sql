@@ -47,7 +47,7 @@ LEFT JOIN oauth_initial_access_token AS t ON t.id = @id::initial_access_token_id
 -- rows that are locked.
 -- name: DeleteExpiredInitialAccessTokens :one
 WITH due AS MATERIALIZED (
-    SELECT t.id, t.expires_at
+    SELECT t.ctid::tid AS ctid, t.expires_at
     FROM oauth_initial_access_token AS t
     WHERE t.expires_at >= @after_expires_at::timestamptz AND t.expires_at <= now() - @retention::interval AND t.expires_at <= now()
     ORDER BY t.expires_at
@@ -55,7 +55,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 ), deleted AS (
     DELETE FROM oauth_initial_access_token AS t
-    WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    WHERE t.ctid = ANY (ARRAY(SELECT d.ctid FROM due AS d))
     RETURNING t.id
 ), last AS (
     SELECT d.expires_at

@@ -333,7 +333,7 @@ LEFT JOIN answer AS w ON true;
 -- DeleteExpiredAccessTokens first. It skips rows that are locked.
 -- name: DeleteExpiredRefreshTokens :one
 WITH due AS MATERIALIZED (
-    SELECT r.id, r.expires_at
+    SELECT r.ctid::tid AS ctid, r.expires_at
     FROM oauth_refresh_token AS r
     WHERE r.expires_at >= @after_expires_at::timestamptz AND r.expires_at <= now() - @retention::interval AND r.expires_at <= now()
       AND (r.access_token_expires_at IS NULL OR r.access_token_expires_at <= now())
@@ -343,7 +343,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE OF r SKIP LOCKED
 ), deleted AS (
     DELETE FROM oauth_refresh_token AS r
-    WHERE r.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    WHERE r.ctid = ANY (ARRAY(SELECT d.ctid FROM due AS d))
     RETURNING r.id
 ), last AS (
     SELECT d.expires_at
@@ -366,7 +366,7 @@ WITH page AS MATERIALIZED (
     ORDER BY p.id
     LIMIT @page_size::integer
 ), due AS MATERIALIZED (
-    SELECT r.id
+    SELECT r.ctid::tid AS ctid
     FROM oauth_refresh_token AS r
     WHERE r.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
       AND r.revoked <= now() - @retention::interval
@@ -375,8 +375,7 @@ WITH page AS MATERIALIZED (
     FOR UPDATE OF r SKIP LOCKED
 ), deleted AS (
     DELETE FROM oauth_refresh_token AS r
-    USING due AS d
-    WHERE r.id = d.id
+    WHERE r.ctid = ANY (ARRAY(SELECT d.ctid FROM due AS d))
     RETURNING r.id
 ), last AS (
     SELECT x.id

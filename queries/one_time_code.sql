@@ -53,7 +53,7 @@ LEFT JOIN guess AS g ON true;
 -- the zero time, and go on with last_expires_at until fewer are deleted. It skips rows that are locked.
 -- name: DeleteExpiredOneTimeCodes :one
 WITH due AS MATERIALIZED (
-    SELECT c.id, c.expires_at
+    SELECT c.ctid::tid AS ctid, c.expires_at
     FROM one_time_code AS c
     WHERE c.expires_at >= @after_expires_at::timestamptz AND c.expires_at <= now()
     ORDER BY c.expires_at
@@ -61,7 +61,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 ), deleted AS (
     DELETE FROM one_time_code AS c
-    WHERE c.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    WHERE c.ctid = ANY (ARRAY(SELECT d.ctid FROM due AS d))
     RETURNING c.id
 ), last AS (
     SELECT d.expires_at

@@ -35,19 +35,19 @@ LIMIT @page_size::integer;
 -- with 0, and go on with last_id until fewer are deleted. It skips rows that are locked.
 -- name: DeleteExpiredSecurityEvents :one
 WITH oldest AS MATERIALIZED (
-    SELECT e.id, e.created_at
+    SELECT e.ctid::tid AS ctid, e.id, e.created_at
     FROM security_event AS e
     WHERE e.id > @after_id::bigint
     ORDER BY e.id
     LIMIT @batch_size::integer
     FOR UPDATE SKIP LOCKED
 ), due AS MATERIALIZED (
-    SELECT o.id
+    SELECT o.ctid::tid AS ctid, o.id
     FROM oldest AS o
     WHERE o.created_at <= now() - @retention::interval AND o.created_at <= now()
 ), deleted AS (
     DELETE FROM security_event AS e
-    WHERE e.id = ANY (ARRAY(SELECT d.id FROM due AS d))
+    WHERE e.ctid = ANY (ARRAY(SELECT d.ctid FROM due AS d))
     RETURNING e.id
 ), last AS (
     SELECT d.id

@@ -75,7 +75,7 @@ WITH page AS MATERIALIZED (
     ORDER BY p.id
     LIMIT @page_size::integer
 ), over AS MATERIALIZED (
-    SELECT k.id, NOT has_logout_uri(c) OR coalesce(k.told_at, k.abandoned_at) IS NOT NULL AS is_done
+    SELECT k.ctid::tid AS ctid, NOT has_logout_uri(c) OR coalesce(k.told_at, k.abandoned_at) IS NOT NULL AS is_done
     FROM session_client AS k
     JOIN oauth_client AS c ON c.client_id = k.client_id
     LEFT JOIN session AS s ON s.id = k.session_id
@@ -91,13 +91,11 @@ WITH page AS MATERIALIZED (
 ), due AS (
     UPDATE session_client AS k
     SET due_at = now(), updated_at = now()
-    FROM over AS o
-    WHERE k.id = o.id AND NOT o.is_done
+    WHERE k.ctid = ANY (ARRAY(SELECT o.ctid FROM over AS o WHERE NOT o.is_done))
     RETURNING k.id
 ), deleted AS (
     DELETE FROM session_client AS k
-    USING over AS o
-    WHERE k.id = o.id AND o.is_done
+    WHERE k.ctid = ANY (ARRAY(SELECT o.ctid FROM over AS o WHERE o.is_done))
     RETURNING k.id
 ), last AS (
     SELECT x.id

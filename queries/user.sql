@@ -106,8 +106,9 @@ LEFT JOIN disabled AS o ON true;
 -- EraseDeletedUsers deletes what is left of deleted users. It looks at up to batch_size of them in the order of their deletion. One call
 -- deletes up to batch_size clients that they own as DeleteClient does, and up to batch_size consents, accounts, passkeys, authenticator apps,
 -- recovery codes and pairwise subjects each, and the users to whom nothing refers any more, so nothing cascades. Families, tokens and
--- sessions are left to the calls that collect those. Begin with the zero time as after_deleted_at and go on with last_deleted_at, which is
--- NULL when no user is left. It skips rows that are locked.
+-- sessions are left to the calls that collect those. Begin with the zero time as after_deleted_at. If the call erased anything, stay with
+-- after_deleted_at, or go on with erased_until where it isn't NULL: all users until then are gone. If it erased nothing, go on with
+-- last_deleted_at, which is NULL when no user is left. It skips rows that are locked.
 -- name: EraseDeletedUsers :one
 WITH page AS MATERIALIZED (
     SELECT p.id, p.deleted_at
@@ -115,9 +116,6 @@ WITH page AS MATERIALIZED (
     WHERE p.deleted_at > @after_deleted_at::timestamptz
     ORDER BY p.deleted_at
     LIMIT @batch_size::integer
-), last_of_page AS (
-    SELECT max(p.deleted_at)::timestamptz AS deleted_at
-    FROM page AS p
 ), clients AS MATERIALIZED (
     SELECT c.client_id
     FROM page AS p
@@ -130,73 +128,67 @@ WITH page AS MATERIALIZED (
     FROM clients AS x
     WHERE delete_client(x.client_id, false, NULL)
 ), consents AS MATERIALIZED (
-    SELECT g.id
+    SELECT g.ctid::tid AS ctid
     FROM page AS p
     JOIN oauth_consent AS g ON g.user_id = p.id
     LIMIT @batch_size::integer
     FOR UPDATE OF g SKIP LOCKED
 ), deleted_consents AS (
     DELETE FROM oauth_consent AS g
-    USING consents AS x
-    WHERE g.id = x.id
+    WHERE g.ctid = ANY (ARRAY(SELECT x.ctid FROM consents AS x))
     RETURNING g.id
 ), accounts AS MATERIALIZED (
-    SELECT k.id
+    SELECT k.ctid::tid AS ctid
     FROM page AS p
     JOIN account AS k ON k.user_id = p.id
     LIMIT @batch_size::integer
     FOR UPDATE OF k SKIP LOCKED
 ), deleted_accounts AS (
     DELETE FROM account AS k
-    USING accounts AS x
-    WHERE k.id = x.id
+    WHERE k.ctid = ANY (ARRAY(SELECT x.ctid FROM accounts AS x))
     RETURNING k.id
 ), subjects AS MATERIALIZED (
-    SELECT s.id
+    SELECT s.ctid::tid AS ctid
     FROM page AS p
     JOIN oauth_pairwise_subject AS s ON s.user_id = p.id
     LIMIT @batch_size::integer
     FOR UPDATE OF s SKIP LOCKED
 ), deleted_subjects AS (
     DELETE FROM oauth_pairwise_subject AS s
-    USING subjects AS x
-    WHERE s.id = x.id
+    WHERE s.ctid = ANY (ARRAY(SELECT x.ctid FROM subjects AS x))
     RETURNING s.id
 ), passkeys AS MATERIALIZED (
-    SELECT y.id
+    SELECT y.ctid::tid AS ctid
     FROM page AS p
     JOIN passkey AS y ON y.user_id = p.id
     LIMIT @batch_size::integer
     FOR UPDATE OF y SKIP LOCKED
 ), deleted_passkeys AS (
     DELETE FROM passkey AS y
-    USING passkeys AS x
-    WHERE y.id = x.id
+    WHERE y.ctid = ANY (ARRAY(SELECT x.ctid FROM passkeys AS x))
     RETURNING y.id
 ), totps AS MATERIALIZED (
-    SELECT o.id
+    SELECT o.ctid::tid AS ctid
     FROM page AS p
     JOIN totp AS o ON o.user_id = p.id
     LIMIT @batch_size::integer
     FOR UPDATE OF o SKIP LOCKED
 ), deleted_totps AS (
     DELETE FROM totp AS o
-    USING totps AS x
-    WHERE o.id = x.id
+    WHERE o.ctid = ANY (ARRAY(SELECT x.ctid FROM totps AS x))
     RETURNING o.id
 ), recovery_codes AS MATERIALIZED (
-    SELECT e.id
+    SELECT e.ctid::tid AS ctid
     FROM page AS p
     JOIN recovery_code AS e ON e.user_id = p.id
     LIMIT @batch_size::integer
     FOR UPDATE OF e SKIP LOCKED
 ), deleted_recovery_codes AS (
     DELETE FROM recovery_code AS e
-    USING recovery_codes AS x
-    WHERE e.id = x.id
+    WHERE e.ctid = ANY (ARRAY(SELECT x.ctid FROM recovery_codes AS x))
     RETURNING e.id
 ), unused AS MATERIALIZED (
-    SELECT u.id
+    SELECT u.ctid::tid AS ctid
     FROM "user" AS u
     WHERE u.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
       AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.user_id = u.id) -- nor tokens, which have a family
@@ -211,9 +203,22 @@ WITH page AS MATERIALIZED (
     FOR UPDATE OF u SKIP LOCKED
 ), deleted_users AS (
     DELETE FROM "user" AS u
-    USING unused AS x
-    WHERE u.id = x.id
+    WHERE u.ctid = ANY (ARRAY(SELECT x.ctid FROM unused AS x))
     RETURNING u.id
+), first_left AS ( -- the first that isn't gone; one that is deleted at the same time as the last of a full page may be behind it
+    SELECT coalesce(
+            min(p.deleted_at) FILTER (WHERE NOT EXISTS (SELECT FROM deleted_users AS d WHERE d.id = p.id)),
+            CASE WHEN count(*) >= @batch_size::integer THEN max(p.deleted_at) END,
+            'infinity'
+        )::timestamptz AS deleted_at
+    FROM page AS p
+), erased AS (
+    SELECT max(p.deleted_at)::timestamptz AS deleted_at
+    FROM page AS p
+    JOIN first_left AS f ON p.deleted_at < f.deleted_at
+), last_of_page AS (
+    SELECT max(p.deleted_at)::timestamptz AS deleted_at
+    FROM page AS p
 )
 SELECT (SELECT count(*) FROM deleted_users)::bigint AS deleted,
     (
@@ -221,8 +226,9 @@ SELECT (SELECT count(*) FROM deleted_users)::bigint AS deleted,
         + (SELECT count(*) FROM deleted_passkeys) + (SELECT count(*) FROM deleted_totps) + (SELECT count(*) FROM deleted_recovery_codes)
         + (SELECT count(*) FROM deleted_subjects)
     )::bigint AS cleared,
-    l.deleted_at AS last_deleted_at
+    e.deleted_at AS erased_until, l.deleted_at AS last_deleted_at
 FROM (VALUES (true)) AS one (n)
+LEFT JOIN erased AS e ON true
 LEFT JOIN last_of_page AS l ON true;
 
 -- ExportUser returns a page of all that is kept of a user, as the right of access asks (GDPR, article 15): the rows that are about the user,

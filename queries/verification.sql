@@ -2,7 +2,7 @@
 -- with the zero time, and go on with last_expires_at until fewer are deleted. It skips rows that are locked.
 -- name: DeleteExpiredVerifications :one
 WITH due AS MATERIALIZED (
-    SELECT v.id, v.expires_at
+    SELECT v.ctid::tid AS ctid, v.expires_at
     FROM verification AS v
     WHERE v.expires_at >= @after_expires_at::timestamptz AND v.expires_at <= now()
     ORDER BY v.expires_at
@@ -10,7 +10,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 ), deleted AS (
     DELETE FROM verification AS v
-    WHERE v.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    WHERE v.ctid = ANY (ARRAY(SELECT d.ctid FROM due AS d))
     RETURNING v.id
 ), last AS (
     SELECT d.expires_at

@@ -62,7 +62,7 @@ func (q *Queries) CountAttempt(ctx context.Context, arg CountAttemptParams) (Cou
 
 const deleteExpiredAttemptCounts = `-- name: DeleteExpiredAttemptCounts :one
 WITH due AS MATERIALIZED (
-    SELECT n.id, n.resets_at
+    SELECT n.ctid::tid AS ctid, n.resets_at
     FROM attempt_count AS n
     WHERE n.resets_at >= $1::timestamptz AND n.resets_at <= now()
     ORDER BY n.resets_at
@@ -70,7 +70,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 ), deleted AS (
     DELETE FROM attempt_count AS n
-    WHERE n.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    WHERE n.ctid = ANY (ARRAY(SELECT d.ctid FROM due AS d))
     RETURNING n.id
 ), last AS (
     SELECT d.resets_at

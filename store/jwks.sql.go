@@ -68,7 +68,7 @@ func (q *Queries) CreateSigningKey(ctx context.Context, arg CreateSigningKeyPara
 
 const deleteExpiredSigningKeys = `-- name: DeleteExpiredSigningKeys :one
 WITH due AS MATERIALIZED (
-    SELECT k.id, k.expires_at
+    SELECT k.ctid::tid AS ctid, k.expires_at
     FROM jwks AS k
     WHERE k.expires_at >= $1::timestamptz AND k.expires_at <= now()
     ORDER BY k.expires_at
@@ -76,7 +76,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 ), deleted AS (
     DELETE FROM jwks AS k
-    WHERE k.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    WHERE k.ctid = ANY (ARRAY(SELECT d.ctid FROM due AS d))
     RETURNING k.id
 ), last AS (
     SELECT d.expires_at

@@ -20,7 +20,7 @@ WITH page AS MATERIALIZED (
     ORDER BY p.id
     LIMIT $2::integer
 ), due AS MATERIALIZED (
-    SELECT t.id
+    SELECT t.ctid::tid AS ctid
     FROM oauth_access_token AS t
     JOIN oauth_client AS c ON c.client_id = t.client_id
     LEFT JOIN "user" AS u ON u.id = t.user_id
@@ -29,8 +29,7 @@ WITH page AS MATERIALIZED (
     FOR UPDATE OF t SKIP LOCKED
 ), deleted AS (
     DELETE FROM oauth_access_token AS t
-    USING due AS d
-    WHERE t.id = d.id
+    WHERE t.ctid = ANY (ARRAY(SELECT d.ctid FROM due AS d))
     RETURNING t.id
 ), last AS (
     SELECT x.id
@@ -70,15 +69,15 @@ func (q *Queries) DeleteDeadAccessTokens(ctx context.Context, arg DeleteDeadAcce
 
 const deleteExpiredAccessTokens = `-- name: DeleteExpiredAccessTokens :one
 WITH due AS MATERIALIZED (
-    SELECT t.id, t.expires_at
+    SELECT t.ctid::tid AS ctid, t.expires_at
     FROM oauth_access_token AS t
     WHERE t.expires_at >= $1::timestamptz AND t.expires_at <= now()
     ORDER BY t.expires_at
     LIMIT $2::integer
     FOR UPDATE OF t SKIP LOCKED
 ), deleted AS (
-    DELETE FROM oauth_access_token AS t -- by an array, not a join: for an unknown LIMIT the planner would read the whole table
-    WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    DELETE FROM oauth_access_token AS t
+    WHERE t.ctid = ANY (ARRAY(SELECT d.ctid FROM due AS d))
     RETURNING t.id
 ), last AS (
     SELECT d.expires_at

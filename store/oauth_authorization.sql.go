@@ -475,20 +475,20 @@ WITH ended AS MATERIALIZED (
     ORDER BY a.revoked_at
     LIMIT $3::integer
 ), access_tokens AS MATERIALIZED (
-    SELECT t.id
+    SELECT t.ctid::tid AS ctid
     FROM ended AS e
     JOIN oauth_access_token AS t ON t.authorization_id = e.id
     LIMIT $3::integer
     FOR UPDATE OF t SKIP LOCKED
 ), refresh_tokens AS MATERIALIZED (
-    SELECT r.id
+    SELECT r.ctid::tid AS ctid
     FROM ended AS e
     JOIN oauth_refresh_token AS r ON r.authorization_id = e.id
     WHERE NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.refresh_id = r.id)
     LIMIT $3::integer
     FOR UPDATE OF r SKIP LOCKED
 ), families AS MATERIALIZED (
-    SELECT a.id
+    SELECT a.id, a.ctid::tid AS ctid
     FROM ended AS e
     JOIN oauth_authorization AS a ON a.id = e.id
     WHERE NOT EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id)
@@ -497,18 +497,15 @@ WITH ended AS MATERIALIZED (
     FOR UPDATE OF a SKIP LOCKED
 ), deleted_access_tokens AS (
     DELETE FROM oauth_access_token AS t
-    USING access_tokens AS d
-    WHERE t.id = d.id
+    WHERE t.ctid = ANY (ARRAY(SELECT d.ctid FROM access_tokens AS d))
     RETURNING t.id
 ), deleted_refresh_tokens AS (
     DELETE FROM oauth_refresh_token AS r
-    USING refresh_tokens AS d
-    WHERE r.id = d.id
+    WHERE r.ctid = ANY (ARRAY(SELECT d.ctid FROM refresh_tokens AS d))
     RETURNING r.id
 ), deleted_families AS (
     DELETE FROM oauth_authorization AS a
-    USING families AS d
-    WHERE a.id = d.id
+    WHERE a.ctid = ANY (ARRAY(SELECT d.ctid FROM families AS d))
     RETURNING a.id
 ), last AS ( -- the first that stays, or else the last that goes
     SELECT e.revoked_at
@@ -562,7 +559,7 @@ func (q *Queries) DeleteEndedAuthorizations(ctx context.Context, arg DeleteEnded
 
 const deleteExpiredAuthorizations = `-- name: DeleteExpiredAuthorizations :one
 WITH due AS MATERIALIZED (
-    SELECT a.id, a.expires_at
+    SELECT a.ctid::tid AS ctid, a.expires_at
     FROM oauth_authorization AS a
     WHERE a.expires_at >= $1::timestamptz AND a.expires_at <= now() - $2::interval AND a.expires_at <= now()
       AND NOT EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id)
@@ -573,7 +570,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE OF a SKIP LOCKED
 ), deleted AS (
     DELETE FROM oauth_authorization AS a
-    WHERE a.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    WHERE a.ctid = ANY (ARRAY(SELECT d.ctid FROM due AS d))
     RETURNING a.id
 ), last AS (
     SELECT d.expires_at

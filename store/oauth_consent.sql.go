@@ -103,7 +103,7 @@ WITH page AS MATERIALIZED (
     ORDER BY p.id
     LIMIT $2::integer
 ), dead AS MATERIALIZED (
-    SELECT g.id
+    SELECT g.ctid::tid AS ctid
     FROM oauth_consent AS g
     JOIN oauth_client AS c ON c.client_id = g.client_id
     JOIN "user" AS u ON u.id = g.user_id
@@ -112,8 +112,7 @@ WITH page AS MATERIALIZED (
     FOR UPDATE OF g SKIP LOCKED
 ), deleted AS (
     DELETE FROM oauth_consent AS g
-    USING dead AS d
-    WHERE g.id = d.id
+    WHERE g.ctid = ANY (ARRAY(SELECT d.ctid FROM dead AS d))
     RETURNING g.id
 ), last AS (
     SELECT x.id

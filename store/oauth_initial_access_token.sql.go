@@ -68,7 +68,7 @@ func (q *Queries) CreateInitialAccessToken(ctx context.Context, arg CreateInitia
 
 const deleteExpiredInitialAccessTokens = `-- name: DeleteExpiredInitialAccessTokens :one
 WITH due AS MATERIALIZED (
-    SELECT t.id, t.expires_at
+    SELECT t.ctid::tid AS ctid, t.expires_at
     FROM oauth_initial_access_token AS t
     WHERE t.expires_at >= $1::timestamptz AND t.expires_at <= now() - $2::interval AND t.expires_at <= now()
     ORDER BY t.expires_at
@@ -76,7 +76,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 ), deleted AS (
     DELETE FROM oauth_initial_access_token AS t
-    WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    WHERE t.ctid = ANY (ARRAY(SELECT d.ctid FROM due AS d))
     RETURNING t.id
 ), last AS (
     SELECT d.expires_at

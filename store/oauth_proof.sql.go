@@ -13,7 +13,7 @@ import (
 
 const deleteExpiredProofs = `-- name: DeleteExpiredProofs :one
 WITH due AS MATERIALIZED (
-    SELECT p.id, p.expires_at
+    SELECT p.ctid::tid AS ctid, p.expires_at
     FROM oauth_proof AS p
     WHERE p.expires_at >= $1::timestamptz AND p.expires_at <= now()
     ORDER BY p.expires_at
@@ -21,7 +21,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 ), deleted AS (
     DELETE FROM oauth_proof AS p
-    WHERE p.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    WHERE p.ctid = ANY (ARRAY(SELECT d.ctid FROM due AS d))
     RETURNING p.id
 ), last AS (
     SELECT d.expires_at

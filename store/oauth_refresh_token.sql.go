@@ -14,7 +14,7 @@ import (
 
 const deleteExpiredRefreshTokens = `-- name: DeleteExpiredRefreshTokens :one
 WITH due AS MATERIALIZED (
-    SELECT r.id, r.expires_at
+    SELECT r.ctid::tid AS ctid, r.expires_at
     FROM oauth_refresh_token AS r
     WHERE r.expires_at >= $1::timestamptz AND r.expires_at <= now() - $2::interval AND r.expires_at <= now()
       AND (r.access_token_expires_at IS NULL OR r.access_token_expires_at <= now())
@@ -24,7 +24,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE OF r SKIP LOCKED
 ), deleted AS (
     DELETE FROM oauth_refresh_token AS r
-    WHERE r.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    WHERE r.ctid = ANY (ARRAY(SELECT d.ctid FROM due AS d))
     RETURNING r.id
 ), last AS (
     SELECT d.expires_at
@@ -73,7 +73,7 @@ WITH page AS MATERIALIZED (
     ORDER BY p.id
     LIMIT $2::integer
 ), due AS MATERIALIZED (
-    SELECT r.id
+    SELECT r.ctid::tid AS ctid
     FROM oauth_refresh_token AS r
     WHERE r.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
       AND r.revoked <= now() - $3::interval
@@ -82,8 +82,7 @@ WITH page AS MATERIALIZED (
     FOR UPDATE OF r SKIP LOCKED
 ), deleted AS (
     DELETE FROM oauth_refresh_token AS r
-    USING due AS d
-    WHERE r.id = d.id
+    WHERE r.ctid = ANY (ARRAY(SELECT d.ctid FROM due AS d))
     RETURNING r.id
 ), last AS (
     SELECT x.id

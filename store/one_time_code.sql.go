@@ -69,7 +69,7 @@ func (q *Queries) CreateOneTimeCode(ctx context.Context, arg CreateOneTimeCodePa
 
 const deleteExpiredOneTimeCodes = `-- name: DeleteExpiredOneTimeCodes :one
 WITH due AS MATERIALIZED (
-    SELECT c.id, c.expires_at
+    SELECT c.ctid::tid AS ctid, c.expires_at
     FROM one_time_code AS c
     WHERE c.expires_at >= $1::timestamptz AND c.expires_at <= now()
     ORDER BY c.expires_at
@@ -77,7 +77,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 ), deleted AS (
     DELETE FROM one_time_code AS c
-    WHERE c.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    WHERE c.ctid = ANY (ARRAY(SELECT d.ctid FROM due AS d))
     RETURNING c.id
 ), last AS (
     SELECT d.expires_at

@@ -366,13 +366,15 @@ type Querier interface {
 	// EraseDeletedClients deletes what is left of deleted clients. It looks at up to batch_size of them in the order of their deletion. One call
 	// deletes up to batch_size access tokens, consents, secrets and rows of session_client each, and the clients to which nothing refers any
 	// more, so nothing cascades. Families and refresh tokens are left to the calls that collect those. Begin with the zero time as
-	// after_deleted_at and go on with last_deleted_at, which is NULL when no client is left. It skips rows that are locked.
+	// after_deleted_at. If the call erased anything, stay with after_deleted_at, or go on with erased_until where it isn't NULL: all clients until
+	// then are gone. If it erased nothing, go on with last_deleted_at, which is NULL when no client is left. It skips rows that are locked.
 	EraseDeletedClients(ctx context.Context, arg EraseDeletedClientsParams) (EraseDeletedClientsRow, error)
 	// EraseDeletedUsers deletes what is left of deleted users. It looks at up to batch_size of them in the order of their deletion. One call
 	// deletes up to batch_size clients that they own as DeleteClient does, and up to batch_size consents, accounts, passkeys, authenticator apps,
 	// recovery codes and pairwise subjects each, and the users to whom nothing refers any more, so nothing cascades. Families, tokens and
-	// sessions are left to the calls that collect those. Begin with the zero time as after_deleted_at and go on with last_deleted_at, which is
-	// NULL when no user is left. It skips rows that are locked.
+	// sessions are left to the calls that collect those. Begin with the zero time as after_deleted_at. If the call erased anything, stay with
+	// after_deleted_at, or go on with erased_until where it isn't NULL: all users until then are gone. If it erased nothing, go on with
+	// last_deleted_at, which is NULL when no user is left. It skips rows that are locked.
 	EraseDeletedUsers(ctx context.Context, arg EraseDeletedUsersParams) (EraseDeletedUsersRow, error)
 	// ExchangeToken issues an access token for another one that is narrower, or held by another client (RFC 8693). The client is authenticated as
 	// in AuthenticateClient.

@@ -12,19 +12,19 @@ import (
 
 const deleteExpiredSecurityEvents = `-- name: DeleteExpiredSecurityEvents :one
 WITH oldest AS MATERIALIZED (
-    SELECT e.id, e.created_at
+    SELECT e.ctid::tid AS ctid, e.id, e.created_at
     FROM security_event AS e
     WHERE e.id > $1::bigint
     ORDER BY e.id
     LIMIT $2::integer
     FOR UPDATE SKIP LOCKED
 ), due AS MATERIALIZED (
-    SELECT o.id
+    SELECT o.ctid::tid AS ctid, o.id
     FROM oldest AS o
     WHERE o.created_at <= now() - $3::interval AND o.created_at <= now()
 ), deleted AS (
     DELETE FROM security_event AS e
-    WHERE e.id = ANY (ARRAY(SELECT d.id FROM due AS d))
+    WHERE e.ctid = ANY (ARRAY(SELECT d.ctid FROM due AS d))
     RETURNING e.id
 ), last AS (
     SELECT d.id

@@ -112,19 +112,19 @@ WITH due AS MATERIALIZED (
     ORDER BY s.expires_at
     LIMIT $2::integer
 ), access_tokens AS MATERIALIZED (
-    SELECT t.id
+    SELECT t.ctid::tid AS ctid
     FROM due AS d
     JOIN oauth_access_token AS t ON t.session_id = d.id
     LIMIT $2::integer
     FOR NO KEY UPDATE OF t SKIP LOCKED
 ), refresh_tokens AS MATERIALIZED (
-    SELECT r.id
+    SELECT r.ctid::tid AS ctid
     FROM due AS d
     JOIN oauth_refresh_token AS r ON r.session_id = d.id
     LIMIT $2::integer
     FOR NO KEY UPDATE OF r SKIP LOCKED
 ), families AS MATERIALIZED (
-    SELECT a.id
+    SELECT a.ctid::tid AS ctid
     FROM due AS d
     JOIN oauth_authorization AS a ON a.session_id = d.id
     LIMIT $2::integer
@@ -132,23 +132,20 @@ WITH due AS MATERIALIZED (
 ), detached_access_tokens AS (
     UPDATE oauth_access_token AS t
     SET session_id = NULL, updated_at = now()
-    FROM access_tokens AS x
-    WHERE t.id = x.id
+    WHERE t.ctid = ANY (ARRAY(SELECT x.ctid FROM access_tokens AS x))
     RETURNING t.id
 ), detached_refresh_tokens AS (
     UPDATE oauth_refresh_token AS r
     SET session_id = NULL, updated_at = now()
-    FROM refresh_tokens AS x
-    WHERE r.id = x.id
+    WHERE r.ctid = ANY (ARRAY(SELECT x.ctid FROM refresh_tokens AS x))
     RETURNING r.id
 ), detached_families AS (
     UPDATE oauth_authorization AS a
     SET session_id = NULL, updated_at = now()
-    FROM families AS x
-    WHERE a.id = x.id
+    WHERE a.ctid = ANY (ARRAY(SELECT x.ctid FROM families AS x))
     RETURNING a.id
 ), idle AS MATERIALIZED (
-    SELECT s.id
+    SELECT s.id, s.ctid::tid AS ctid
     FROM due AS d
     JOIN session AS s ON s.id = d.id
     WHERE s.expires_at <= now()
@@ -158,8 +155,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE OF s SKIP LOCKED
 ), deleted AS (
     DELETE FROM session AS s
-    USING idle AS i
-    WHERE s.id = i.id
+    WHERE s.ctid = ANY (ARRAY(SELECT i.ctid FROM idle AS i))
     RETURNING s.id
 ), last AS ( -- the first that stays, or else the last that goes
     SELECT d.expires_at

@@ -11,7 +11,7 @@ import (
 
 const deleteExpiredVerifications = `-- name: DeleteExpiredVerifications :one
 WITH due AS MATERIALIZED (
-    SELECT v.id, v.expires_at
+    SELECT v.ctid::tid AS ctid, v.expires_at
     FROM verification AS v
     WHERE v.expires_at >= $1::timestamptz AND v.expires_at <= now()
     ORDER BY v.expires_at
@@ -19,7 +19,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 ), deleted AS (
     DELETE FROM verification AS v
-    WHERE v.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
+    WHERE v.ctid = ANY (ARRAY(SELECT d.ctid FROM due AS d))
     RETURNING v.id
 ), last AS (
     SELECT d.expires_at

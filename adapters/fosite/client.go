@@ -236,20 +236,65 @@ type hasher struct{ s *Store }
 
 var errNotAuthenticated = errors.New("the secret is not the client's")
 
-// Compare implements fosite.Hasher.
+// Compare implements fosite.Hasher. At the introspection endpoint it leaves the secret to the statement that looks at the token.
 func (h hasher) Compare(ctx context.Context, hash, secret []byte) error {
 	id, ours := strings.CutPrefix(string(hash), hashPrefix)
 	if !ours {
 		return errNotAuthenticated
 	}
-	outcome, err := h.s.queries.AuthenticateClient(ctx, store.AuthenticateClientParams{
-		ClientID: store.ClientID(id), ClientAuthMethod: "client_secret_basic", ClientSecret: token.DigestOf(string(secret)),
+	c := &presentedSecret{s: h.s, client: store.ClientID(id), secret: token.DigestOf(string(secret))}
+	if x := exchangeFrom(ctx); x != nil && x.introspects {
+		x.unproven = c
+		return nil
+	}
+	return c.prove(ctx)
+}
+
+// presentedSecret is a secret, and the client that presents it.
+type presentedSecret struct {
+	s      *Store
+	client store.ClientID
+	secret token.Digest
+}
+
+// secretMethod stands for all methods that present a secret. The library has compared the method with the registered one.
+const secretMethod = "client_secret_basic"
+
+// prove has a statement compare the secret that does nothing else.
+func (c *presentedSecret) prove(ctx context.Context) error {
+	outcome, err := c.s.queries.AuthenticateClient(ctx, store.AuthenticateClientParams{
+		ClientID: c.client, ClientAuthMethod: secretMethod, ClientSecret: c.secret,
 	})
 	if err != nil {
-		return h.s.fault(ctx, err)
+		return c.s.fault(ctx, err)
 	}
 	if outcome != store.OutcomeAuthenticated {
 		return &DecisionError{Call: oautherror.AuthenticateClient, Outcome: outcome}
+	}
+	return nil
+}
+
+// inquirer is who asks about a token: the client whose secret is still to be compared, or else the server itself. It is an error once the
+// secret has turned out to be wrong: there is no need to ask again, as the library does for tokens of another kind.
+func inquirer(ctx context.Context) (id store.ClientID, method string, secret token.Digest, err error) {
+	switch x := exchangeFrom(ctx); {
+	case x == nil || x.unproven == nil:
+		return "", "server", "", nil
+	default:
+		return x.unproven.client, secretMethod, x.unproven.secret, x.nobody
+	}
+}
+
+// answered takes what a statement has said to the client that asked: an error if its secret is wrong.
+func answered(ctx context.Context, call oautherror.Call, outcome store.Outcome) error {
+	x := exchangeFrom(ctx)
+	switch {
+	case x == nil || x.unproven == nil:
+	case outcome == store.OutcomeUnauthenticated:
+		x.nobody = fosite.ErrInvalidClient.WithWrap(&DecisionError{Call: call, Outcome: outcome})
+		return x.nobody
+	default:
+		x.unproven = nil
 	}
 	return nil
 }

@@ -63,8 +63,9 @@
 // # What a request costs
 //
 // Each call is one statement and one round trip. The client is confidential, and has a secret. A public one costs no AuthenticateClient. One
-// that has a key costs RememberClientAssertion instead. This is with a [Provider]: without it a push asks for the client twice, and a
-// revocation ends the grant twice.
+// that has a key costs RememberClientAssertion instead, also at introspection, where the call about the token compares the secret. This is
+// with a [Provider]: without it a push asks for the client twice, a revocation ends the grant twice, and an introspection costs
+// AuthenticateClient too.
 //
 //	authorize                   GetClient, GrantAuthorization
 //	refused authorize           GetClient, CheckAuthorizationRequest
@@ -74,8 +75,8 @@
 //	refresh_token               GetClient, AuthenticateClient, IntrospectRefreshToken, RotateRefreshToken
 //	client_credentials          GetClient, AuthenticateClient, IssueAccessToken
 //	jwt-bearer                  GetClient, AuthenticateClient, FindTrustedIssuerByIssuer, IssueTokenByAssertion
-//	introspection               GetClient, AuthenticateClient, IntrospectAccessToken, GetClient
-//	introspection of its own    GetClient, AuthenticateClient, IntrospectAccessToken
+//	introspection               GetClient, IntrospectAccessToken, GetClient
+//	introspection of its own    GetClient, IntrospectAccessToken
 //	revocation                  GetClient, AuthenticateClient, IntrospectRefreshToken, RevokeAuthorization
 //	replayed code               GetClient, AuthenticateClient, FindAuthorizationByCode, RedeemAuthorizationCode
 //	replayed refresh token      GetClient, AuthenticateClient, IntrospectRefreshToken, FindRefreshTokenByToken, RotateRefreshToken

@@ -1,6 +1,7 @@
 package fositedb_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"github.com/ory/fosite/compose"
+
+	"github.com/ory/fosite"
 
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
@@ -335,6 +338,55 @@ func TestIntrospectionTakesTheRegisteredMethodOfAConfidentialClient(t *testing.T
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Authorization", "Bearer "+c.login().str("access_token"))
 	wantEqual(t, "by an access token", s.send(r).body["active"], true)
+}
+
+// The secret is compared by the statement that looks at the token, so each kind of token is one to ask about with a wrong one.
+func TestIntrospectionComparesTheSecretWhateverTheTokenIs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.serve(func(h *how) { h.opts.SuccessorKeys = nil })
+	c, disabled := s.register(), s.register()
+	tokens, wrong := c.login(), c
+	wrong.secret = "wrong"
+	_, err := w.q.DisableClient(w.ctx, store.ClientID(disabled.id))
+	w.ok(err)
+	for kind, presented := range map[string]string{
+		"access token": tokens.str("access_token"), "refresh token": tokens.str("refresh_token"), "nothing of the kind": "nothing",
+	} {
+		for _, hint := range []string{"access_token", "refresh_token", ""} {
+			form := url.Values{"token": {presented}, "token_type_hint": {hint}}
+			w.calls.take()
+			w.want(kind+" by a wrong secret, "+hint, wrong.post("/introspect", form), http.StatusUnauthorized, "invalid_client")
+			if made := w.calls.take(); len(made) != 2 || made[0] != "GetClient" {
+				t.Errorf("%s, %s: a wrong secret costs %v", kind, hint, made)
+			}
+			w.want(kind+" by a disabled client, "+hint, disabled.post("/introspect", form), http.StatusUnauthorized, "invalid_client")
+			wantEqual(t, kind+", "+hint, c.post("/introspect", form).body["active"], kind != "nothing of the kind")
+		}
+	}
+}
+
+// validator is one of a server's own, for tokens that the store doesn't know.
+type validator struct{}
+
+// IntrospectToken implements fosite.TokenIntrospector.
+func (validator) IntrospectToken(context.Context, string, fosite.TokenUse, fosite.AccessRequester, []string) (fosite.TokenUse, error) {
+	return fosite.AccessToken, nil
+}
+
+func TestIntrospectionComparesTheSecretWhereNoStatementLooksAtTheToken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.serve()
+	c := s.register()
+	wrong := c
+	wrong.secret = "wrong"
+	s.config.TokenIntrospectionHandlers = fosite.TokenIntrospectionHandlers{validator{}}
+	w.want("a wrong secret", wrong.introspect("theirs"), http.StatusUnauthorized, "invalid_client")
+	wantEqual(t, "the right one", c.introspect("theirs").body["active"], true)
+	w.calls.take()
+	c.introspect("theirs")
+	wantEqual(t, "calls", w.calls.take(), []string{"GetClient", "AuthenticateClient"})
 }
 
 func TestOlderSecretsAuthenticateWhileTheyCount(t *testing.T) {

@@ -32,6 +32,9 @@ type exchange struct {
 	asked  bool                  // the client has been asked to authenticate
 	nobody error                 // and has not done so
 	ended  store.AuthorizationID // the latest that was ended
+
+	introspects bool             // for a client that asks about a token: its secret is compared by the statement that looks at the token
+	unproven    *presentedSecret // the secret that no statement has compared yet
 }
 
 type exchangeKey struct{}
@@ -195,6 +198,8 @@ func (p *Provider) NewIntrospectionRequest(ctx context.Context, r *http.Request,
 		if err := r.ParseMultipartForm(maxFormMemory); err != nil && !errors.Is(err, http.ErrNotMultipart) {
 			return inactive, fosite.ErrInvalidRequest.WithWrap(err)
 		}
+		x := exchangeFrom(ctx)
+		x.introspects = r.PostForm.Get("token") != ""
 		client, err := library.AuthenticateClient(ctx, r, r.PostForm)
 		switch {
 		case err != nil:
@@ -206,6 +211,9 @@ func (p *Provider) NewIntrospectionRequest(ctx context.Context, r *http.Request,
 		}
 		use, request, err := p.OAuth2Provider.IntrospectToken(ctx, r.PostForm.Get("token"), fosite.TokenUse(r.PostForm.Get("token_type_hint")), session,
 			fosite.RemoveEmpty(strings.Split(r.PostForm.Get("scope"), " "))...)
+		if nobody := x.unauthenticated(ctx); nobody != nil {
+			return inactive, nobody
+		}
 		if err != nil {
 			return inactive, fosite.ErrInactiveToken.WithWrap(err)
 		}
@@ -215,6 +223,17 @@ func (p *Provider) NewIntrospectionRequest(ctx context.Context, r *http.Request,
 		}
 		return response, nil
 	})
+}
+
+// unauthenticated is the error for a client whose secret is wrong. No statement has looked at it yet where the token isn't one that the Store
+// was asked about.
+func (x *exchange) unauthenticated(ctx context.Context) error {
+	if x.nobody == nil && x.unproven != nil {
+		if err := x.unproven.prove(ctx); err != nil {
+			x.nobody = fosite.ErrInvalidClient.WithWrap(err)
+		}
+	}
+	return x.nobody
 }
 
 // WriteIntrospectionError implements fosite.OAuth2Provider. The library answers "active": false to a fault.

@@ -288,11 +288,17 @@ const ownToken = "access_token:"
 // where it is not asked about by the client itself. A token that is bound to a key is not found: the library takes every token for a
 // bearer token.
 func (s *Store) GetAccessTokenSession(ctx context.Context, signature string, session fosite.Session) (fosite.Requester, error) {
-	row, err := s.queries.IntrospectAccessToken(ctx, store.IntrospectAccessTokenParams{Token: digestOf(signature), ClientAuthMethod: "server"})
+	client, method, secret, err := inquirer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	row, err := s.queries.IntrospectAccessToken(ctx, store.IntrospectAccessTokenParams{
+		Token: digestOf(signature), ClientID: client, ClientAuthMethod: method, ClientSecret: secret,
+	})
 	switch {
 	case err != nil:
 		return nil, s.fault(ctx, err)
-	case row.Outcome != store.OutcomeActive || row.Confirmation != nil:
+	case answered(ctx, oautherror.IntrospectAccessToken, row.Outcome) != nil, row.Outcome != store.OutcomeActive, row.Confirmation != nil:
 		return nil, fosite.ErrNotFound
 	}
 	id := ownToken + string(deref(row.ID))
@@ -328,10 +334,18 @@ func (s *Store) issued(ctx context.Context, id string, clientID store.ClientID, 
 // [store.Queries.FindRefreshTokenByToken]: if the token is spent it comes with fosite.ErrInactiveToken, or without it where a refresh may
 // be a client's retry ([store.Queries.GetAuthorization] then says for what it was issued). It decides nothing: Commit does.
 func (s *Store) GetRefreshTokenSession(ctx context.Context, signature string, session fosite.Session) (fosite.Requester, error) {
-	row, err := s.queries.IntrospectRefreshToken(ctx, store.IntrospectRefreshTokenParams{Token: digestOf(signature), ClientAuthMethod: "server"})
+	client, method, secret, err := inquirer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	row, err := s.queries.IntrospectRefreshToken(ctx, store.IntrospectRefreshTokenParams{
+		Token: digestOf(signature), ClientID: client, ClientAuthMethod: method, ClientSecret: secret,
+	})
 	switch {
 	case err != nil:
 		return nil, s.fault(ctx, err)
+	case answered(ctx, oautherror.IntrospectRefreshToken, row.Outcome) != nil:
+		return nil, fosite.ErrNotFound
 	case row.Outcome != store.OutcomeActive:
 		return s.inactive(ctx, signature, session)
 	case row.Confirmation != nil:

@@ -31,3 +31,6 @@ func ReadProof(header string) (why string) {
 	_, _, why = readProof([]string{header})
 	return why
 }
+
+// IntrospectionJSON is the answer about a token as it is sent.
+var IntrospectionJSON = introspectionJSON

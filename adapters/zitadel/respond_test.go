@@ -1,14 +1,20 @@
 package zitadel_test
 
 import (
+	"encoding/json"
+	"errors"
 	"html"
 	"net/http"
 	"net/url"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"golang.org/x/oauth2"
+
+	"github.com/oauthdb/oauthdb/adapters/zitadel"
 )
 
 var hidden = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)" ?/?>`)
@@ -52,6 +58,36 @@ func TestErrorsComeInTheModeThatWasAskedForToo(t *testing.T) {
 			if isForm := strings.Contains(a.body, `action="`+redirectURI+`"`); isForm != (mode == "form_post") || isForm != (a.status == http.StatusOK) {
 				t.Errorf("%s: %s: %d %s", mode, what, a.status, a.body)
 			}
+		}
+	}
+}
+
+func TestIntrospectionIsSentAsTheLibraryWouldSendIt(t *testing.T) {
+	t.Parallel()
+	full := func(claims map[string]any) *oidc.IntrospectionResponse {
+		return &oidc.IntrospectionResponse{
+			Active: true, Scope: oidc.SpaceDelimitedArray{"openid", "email"}, ClientID: "cli_<1>", TokenType: oidc.BearerToken, Subject: "usr_1",
+			Expiration: 1_800_000_000, IssuedAt: 1_700_000_000, AuthTime: 1_700_000_000, Audience: oidc.Audience{"https://api.example"},
+			AuthenticationMethodsReferences: []string{"pwd"}, Issuer: "https://issuer.example", JWTID: "atk_1", Username: "ada@example.com",
+			Claims: claims,
+		}
+	}
+	for _, a := range []*oidc.IntrospectionResponse{
+		{},
+		full(nil), full(map[string]any{}),
+		full(map[string]any{"sid": "ses_1", "acr": `"\<`, "act": json.RawMessage(`{"sub": "a"}`), "cnf": map[string]string{"jkt": "x"}, "authorization_details": json.RawMessage(`[{"type": "x"}]`)}),
+	} {
+		sent, err := zitadel.IntrospectionJSON(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		library, err := json.Marshal(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got, want map[string]any
+		if err := errors.Join(json.Unmarshal(sent, &got), json.Unmarshal(library, &want)); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("sent %s, %v, want %s", sent, err, library)
 		}
 	}
 }

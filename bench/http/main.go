@@ -29,14 +29,9 @@ func main() {
 		flag.StringVar(&o.profile, "profile", "", "file for a CPU profile of the server, if -servers names one; -works says under what")
 		for name, of := range map[string]*[]string{"servers": &o.servers, "works": &o.works} {
 			all := *of
-			flag.Func(name, "those to measure, separated by commas: "+strings.Join(all, ", "), func(v string) error {
-				*of = strings.Split(v, ",")
-				for _, one := range *of {
-					if !slices.Contains(all, one) {
-						return fmt.Errorf("there is no %s", one)
-					}
-				}
-				return nil
+			flag.Func(name, "those to measure, separated by semicolons: "+strings.Join(all, "; "), func(v string) (err error) {
+				*of, err = pick(all, v)
+				return err
 			})
 		}
 		if err := flag.CommandLine.Parse(args); err != nil {
@@ -51,6 +46,17 @@ func main() {
 		}
 		return report.Put(*page, "http", results.markdown())
 	})
+}
+
+// pick returns those of all that a flag names. Works have commas in their names.
+func pick(all []string, names string) ([]string, error) {
+	picked := strings.Split(names, ";")
+	for _, one := range picked {
+		if !slices.Contains(all, one) {
+			return nil, fmt.Errorf("there is no %s", one)
+		}
+	}
+	return picked, nil
 }
 
 // serveIfAsked makes the process a server, if that is what it was started for.

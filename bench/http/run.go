@@ -193,23 +193,20 @@ func (r *results) measure(ctx context.Context, c *contestant, work string, worke
 	if err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
-	backends, err := machine.Backends(ctx, c.pool)
-	if err != nil {
-		return err
-	}
 	before, err := machine.Used(c.process.cmd.Process.Pid)
 	if err != nil {
 		return err
 	}
-	var counted error
-	count := sync.OnceFunc(func() { // when the clock starts, as what comes before plans statements
-		_, counted = c.pool.Exec(ctx, "SELECT pg_stat_statements_reset(0, oid, 0) FROM pg_database WHERE datname = current_database()")
+	count := sync.OnceValue(func() error { // when the clock starts, as what comes before plans statements
+		_, err := c.pool.Exec(ctx, "SELECT pg_stat_statements_reset(0, oid, 0) FROM pg_database WHERE datname = current_database()")
+		return err
 	})
-	round, n, err := measure.Busy(ctx, workers, ops, warm, limit, func() time.Duration {
-		count()
-		return machine.UsedByAll(backends)
+	round, n, err := measure.Busy(ctx, workers, ops, warm, limit, func() (time.Duration, error) {
+		if err := count(); err != nil {
+			return 0, err
+		}
+		return machine.UsedByBackends(ctx, c.pool)
 	}, do)
-	err = errors.Join(err, counted)
 	if err != nil {
 		return err
 	}

@@ -110,14 +110,15 @@ GRANT
     )
 ON "user" TO {{.Application}};
 
--- The collector marks and deletes what is over. It inserts nothing, and reads whole rows only where a rule is about whole rows.
-GRANT SELECT (id, user_id), DELETE, UPDATE (updated_at) ON account TO {{.Collector}};
-GRANT SELECT (id, resets_at), DELETE, UPDATE (updated_at) ON attempt_count TO {{.Collector}};
-GRANT SELECT (id, expires_at), DELETE, UPDATE (updated_at) ON device_code TO {{.Collector}};
-GRANT SELECT (id, expires_at), DELETE, UPDATE (updated_at) ON jwks TO {{.Collector}};
+-- The collector marks and deletes what is over. It inserts nothing, and reads whole rows only where a rule is about whole rows. The rows
+-- that it has locked it finds again by their place (ctid).
+GRANT SELECT (ctid, id, user_id), DELETE, UPDATE (updated_at) ON account TO {{.Collector}};
+GRANT SELECT (ctid, id, resets_at), DELETE, UPDATE (updated_at) ON attempt_count TO {{.Collector}};
+GRANT SELECT (ctid, id, expires_at), DELETE, UPDATE (updated_at) ON device_code TO {{.Collector}};
+GRANT SELECT (ctid, id, expires_at), DELETE, UPDATE (updated_at) ON jwks TO {{.Collector}};
 GRANT
     SELECT (
-        id, client_id, session_id, user_id, reference_id, refresh_id, expires_at, revoked, authorization_id, client_epoch,
+        ctid, id, client_id, session_id, user_id, reference_id, refresh_id, expires_at, revoked, authorization_id, client_epoch,
         pair_epoch
     ),
     DELETE,
@@ -135,31 +136,31 @@ GRANT
         document_fresh_until, unused_since, unused_checked_at
     )
 ON oauth_client TO {{.Collector}};
-GRANT SELECT (id, expires_at), DELETE, UPDATE (updated_at) ON oauth_client_assertion TO {{.Collector}};
-GRANT SELECT (id, client_id, expires_at), DELETE, UPDATE (updated_at) ON oauth_client_secret TO {{.Collector}};
+GRANT SELECT (ctid, id, expires_at), DELETE, UPDATE (updated_at) ON oauth_client_assertion TO {{.Collector}};
+GRANT SELECT (ctid, id, client_id, expires_at), DELETE, UPDATE (updated_at) ON oauth_client_secret TO {{.Collector}};
 GRANT SELECT, DELETE, UPDATE (updated_at) ON oauth_consent TO {{.Collector}};
-GRANT SELECT (id, expires_at), DELETE, UPDATE (updated_at) ON oauth_initial_access_token TO {{.Collector}};
-GRANT SELECT (id, user_id), DELETE, UPDATE (updated_at) ON oauth_pairwise_subject TO {{.Collector}};
-GRANT SELECT (id, expires_at), DELETE, UPDATE (updated_at) ON oauth_polled_request TO {{.Collector}};
-GRANT SELECT (id, expires_at), DELETE, UPDATE (updated_at) ON oauth_proof TO {{.Collector}};
+GRANT SELECT (ctid, id, expires_at), DELETE, UPDATE (updated_at) ON oauth_initial_access_token TO {{.Collector}};
+GRANT SELECT (ctid, id, user_id), DELETE, UPDATE (updated_at) ON oauth_pairwise_subject TO {{.Collector}};
+GRANT SELECT (ctid, id, expires_at), DELETE, UPDATE (updated_at) ON oauth_polled_request TO {{.Collector}};
+GRANT SELECT (ctid, id, expires_at), DELETE, UPDATE (updated_at) ON oauth_proof TO {{.Collector}};
 GRANT
-    SELECT (id, session_id, expires_at, revoked, authorization_id, access_token_expires_at),
+    SELECT (ctid, id, session_id, expires_at, revoked, authorization_id, access_token_expires_at),
     DELETE,
     UPDATE (updated_at, session_id)
 ON oauth_refresh_token TO {{.Collector}};
-GRANT SELECT (id, expires_at), DELETE, UPDATE (updated_at) ON one_time_code TO {{.Collector}};
-GRANT SELECT (id, user_id), DELETE, UPDATE (updated_at) ON passkey TO {{.Collector}};
-GRANT SELECT (id, user_id), DELETE, UPDATE (updated_at) ON recovery_code TO {{.Collector}};
-GRANT SELECT (id, created_at), DELETE, UPDATE (updated_at) ON security_event TO {{.Collector}};
+GRANT SELECT (ctid, id, expires_at), DELETE, UPDATE (updated_at) ON one_time_code TO {{.Collector}};
+GRANT SELECT (ctid, id, user_id), DELETE, UPDATE (updated_at) ON passkey TO {{.Collector}};
+GRANT SELECT (ctid, id, user_id), DELETE, UPDATE (updated_at) ON recovery_code TO {{.Collector}};
+GRANT SELECT (ctid, id, created_at), DELETE, UPDATE (updated_at) ON security_event TO {{.Collector}};
 GRANT SELECT, DELETE, UPDATE (updated_at, expires_at, ended_at) ON session TO {{.Collector}};
 GRANT
-    SELECT (id, session_id, client_id, due_at, told_at, abandoned_at),
+    SELECT (ctid, id, session_id, client_id, due_at, told_at, abandoned_at),
     DELETE,
     UPDATE (updated_at, due_at)
 ON session_client TO {{.Collector}};
-GRANT SELECT (id, user_id), DELETE, UPDATE (updated_at) ON totp TO {{.Collector}};
+GRANT SELECT (ctid, id, user_id), DELETE, UPDATE (updated_at) ON totp TO {{.Collector}};
 GRANT SELECT, DELETE, UPDATE (updated_at) ON "user" TO {{.Collector}};
-GRANT SELECT (id, expires_at), DELETE, UPDATE (updated_at) ON verification TO {{.Collector}};
+GRANT SELECT (ctid, id, expires_at), DELETE, UPDATE (updated_at) ON verification TO {{.Collector}};
 
 -- The auditor reads everything but credentials: no digest, no ciphertext, no secret, nothing that only the one who was given it should
 -- know, and no document of free form that may hold such a thing. SELECT * is refused where a column is left out.

@@ -46,7 +46,7 @@ func (w *world) eraseBatch(batch int32, want store.EraseDeletedClientsRow, gone 
 	w.changesRows(func() {
 		row, err := w.Q.EraseDeletedClients(w.Ctx, store.EraseDeletedClientsParams{BatchSize: batch})
 		w.OK(err)
-		want.LastDeletedAt = row.LastDeletedAt
+		want.ErasedUntil, want.LastDeletedAt = row.ErasedUntil, row.LastDeletedAt
 		wantEqual(w, "the answer", row, want)
 	}, gone...)
 }
@@ -106,7 +106,7 @@ func TestDeletedClientsAreErasedInBatches(t *testing.T) {
 		if row.LastDeletedAt == nil || !row.LastDeletedAt.Equal(*want.LastDeletedAt) {
 			t.Errorf("last deleted at %v, want %v", row.LastDeletedAt, want.LastDeletedAt)
 		}
-		row.LastDeletedAt = want.LastDeletedAt
+		row.ErasedUntil, row.LastDeletedAt = want.ErasedUntil, want.LastDeletedAt
 		wantEqual(t, fmt.Sprintf("a batch of %d after %v", batch, after), row, want)
 	}
 	erase(1, at(second), store.EraseDeletedClientsRow{Deleted: 1, LastDeletedAt: new(at(third))})
@@ -133,6 +133,64 @@ func TestDeletedClientsAreErasedInBatches(t *testing.T) {
 	}
 	lasts := at(bare[1])
 	erase(2, time.Time{}, store.EraseDeletedClientsRow{Deleted: 2, LastDeletedAt: &lasts})
+}
+
+// What is gone is behind the next batch. What stays is not, nor what may be behind the page.
+func TestErasingGoesOnBehindWhatIsErased(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	at := time.Now().Add(-time.Hour).Truncate(time.Microsecond)
+	for table, erase := range map[string]func(after time.Time, batch int32) (deleted int64, until, last *time.Time, err error){
+		"user": func(after time.Time, batch int32) (int64, *time.Time, *time.Time, error) {
+			row, err := w.Q.EraseDeletedUsers(w.Ctx, store.EraseDeletedUsersParams{AfterDeletedAt: after, BatchSize: batch})
+			return row.Deleted, row.ErasedUntil, row.LastDeletedAt, err
+		},
+		"oauth_client": func(after time.Time, batch int32) (int64, *time.Time, *time.Time, error) {
+			row, err := w.Q.EraseDeletedClients(w.Ctx, store.EraseDeletedClientsParams{AfterDeletedAt: after, BatchSize: batch})
+			return row.Deleted, row.ErasedUntil, row.LastDeletedAt, err
+		},
+	} {
+		// deleted at these minutes, of which 3 stays, as a family refers to it
+		for n, minute := range []int{1, 2, 3, 4, 5, 5, 5} {
+			id := fmt.Sprint(table, n)
+			if table == "user" {
+				w.Exec(`INSERT INTO "user" (id, name, deleted_at, suspended_at) VALUES ($1, '', $2, $2)`, id, at.Add(time.Duration(minute)*time.Minute))
+			} else {
+				w.Exec(`INSERT INTO oauth_client (id, client_id, redirect_uris, disabled, deleted_at) VALUES ($1::text, $1::text, '{https://a.example/}', true, $2)`, id, at.Add(time.Duration(minute)*time.Minute))
+			}
+			if minute == 3 {
+				column := map[string]string{"user": "user_id", "oauth_client": "client_id"}[table]
+				authorization := w.Redeem().Authorization
+				w.Exec(`UPDATE oauth_authorization SET `+column+` = $2 WHERE id = $1`, authorization, id)
+			}
+		}
+		after := time.Time{}
+		for i, want := range []struct {
+			batch                int32
+			deleted              int64
+			until, last, goingOn int // minutes, 0 for none
+		}{
+			{batch: 2, deleted: 2, until: 1, last: 2, goingOn: 1},
+			{batch: 2, deleted: 1, last: 4, goingOn: 1}, // 3 stays, and 4 goes
+			{batch: 1, last: 3, goingOn: 3},
+			{batch: 2, deleted: 2, last: 5, goingOn: 3}, // there may be another one of that time, and there is
+			{batch: 2, deleted: 1, until: 5, last: 5, goingOn: 5},
+			{batch: 2},
+		} {
+			minutes := func(at2 *time.Time) int {
+				if at2 == nil {
+					return 0
+				}
+				return int(at2.Sub(at) / time.Minute)
+			}
+			deleted, until, last, err := erase(after, want.batch)
+			w.OK(err)
+			if deleted != want.deleted || minutes(until) != want.until || minutes(last) != want.last {
+				t.Errorf("%s, batch %d: deleted %d, until %d, last %d; want %+v", table, i, deleted, minutes(until), minutes(last), want)
+			}
+			after = at.Add(time.Duration(want.goingOn) * time.Minute)
+		}
+	}
 }
 
 // What a deleted client keeps is what its grants are judged by, and what says whose it was.

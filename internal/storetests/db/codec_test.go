@@ -2,6 +2,7 @@ package db_test
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -145,6 +146,65 @@ func TestColumnsAreReadAsPgxReadsThem(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// What is damaged is an error here where it is one there, wherever it is damaged.
+func TestListsOfTextsAreReadAsPgxReadsThem(t *testing.T) {
+	t.Parallel()
+	stock, m, typ := pgtype.NewMap(), registered(), reflect.TypeFor[[]string]()
+	two := pgtype.ArrayDimension{Length: 2, LowerBound: 1}
+	square := pgtype.Array[string]{Elements: []string{"a", "b", "c", "d"}, Dims: []pgtype.ArrayDimension{two, two}, Valid: true}
+	for _, list := range []any{[]string{}, []string{""}, []string{"a", "", "ä", strings.Repeat("x", 300)}, []*string{new("a"), nil}, square} {
+		whole, err := stock.Encode(pgtype.TextArrayOID, pgtype.BinaryFormatCode, list, []byte{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		damaged := [][]byte{append(slices.Clone(whole), 0)}
+		for i := range whole {
+			damaged = append(damaged, whole[:i])
+			for _, b := range []byte{0, 1, 2, 127, 255} {
+				other := slices.Clone(whole)
+				other[i] = b
+				damaged = append(damaged, other)
+			}
+		}
+		for _, src := range damaged {
+			if d := differs(stock, m, pgtype.TextArrayOID, pgtype.BinaryFormatCode, src, typ); d != "" {
+				t.Error(d)
+			}
+		}
+	}
+}
+
+// Each enum that a call returns is a TextScanner, which reads the words and refuses NULL, on any connection.
+func TestWordsAreReadWithoutAPlanOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	m, n := pgtype.NewMap(), 0
+	for _, typ := range columnTypes() {
+		if typ.Kind() == reflect.Pointer {
+			typ = typ.Elem()
+		}
+		target := reflect.New(typ)
+		if _, isEnum := target.Interface().(sql.Scanner); !isEnum || typ.Kind() != reflect.String {
+			continue
+		}
+		n++
+		if _, ok := target.Interface().(pgtype.TextScanner); !ok {
+			t.Errorf("%s is no TextScanner: see store/enums.go", typ)
+			continue
+		}
+		for _, format := range bothFormats {
+			if err := m.Scan(unknownOID, format, []byte("active"), target.Interface()); err != nil || target.Elem().String() != "active" {
+				t.Errorf("%s in format %d: %q, %v", typ, format, target.Elem(), err)
+			}
+			if err := m.Scan(unknownOID, format, nil, target.Interface()); err == nil {
+				t.Errorf("%s in format %d: NULL is read as %q", typ, format, target.Elem())
+			}
+		}
+	}
+	if n < 2 {
+		t.Errorf("only %d enums", n)
+	}
 }
 
 // What is in a target must not show in what is scanned into the next.
