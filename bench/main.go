@@ -38,7 +38,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		Conns:      []int{1, 16, 64},
 		Works:      subject.Works,
 		Subjects:   names(subjects),
-		Delays:     []time.Duration{0, 500 * time.Microsecond, 2 * time.Millisecond},
+		Delays:     []time.Duration{0, 500 * time.Microsecond},
 		Rate:       1000,
 		Quiet:      6 * time.Second,
 		Collectors: []int{1},
@@ -96,6 +96,7 @@ Results are printed; with -write they become docs/performance.md. Lists are sepa
 		return p, err
 	})
 	f.IntVar(&s.CollectorRounds, "collector-rounds", 2, "measurements of the collector, each on a fresh copy of the data; 0 leaves it out")
+	f.StringVar(&s.Callgrind, "callgrind", "", "folder with the callgrind.out.PID of the processes of the server that DATABASE_URL names: count instructions of the works, and nothing else")
 	f.StringVar(&s.docs, "docs", filepath.Join("..", "docs"), "folder of performance.md and performance/")
 	f.BoolVar(&s.write, "write", false, "write the page, the plot and performance/results.json")
 	f.BoolVar(&s.onlyReport, "only-report", false, "measure nothing: write the page and the plot from the results that are there")

@@ -27,6 +27,8 @@ type Options struct {
 	Collectors      []int
 	Paces           []report.Pace
 
+	Callgrind string // folder with the callgrind.out.PID of the server's processes: count instructions, and nothing else
+
 	Label string // in the names of databases that are made for the run
 	Hasty bool   // for tests: commits do not wait for the disk there, nor is it vacuumed within a work
 }

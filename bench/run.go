@@ -67,6 +67,9 @@ func (d *driver) measure(ctx context.Context) (err error) {
 	if err := d.prepare(ctx); err != nil {
 		return err
 	}
+	if d.Callgrind != "" {
+		return d.instructions(ctx)
+	}
 	stages := d.plan()
 	d.steps = d.CollectorRounds * len(d.Collectors) * len(d.Paces)
 	for _, s := range stages {

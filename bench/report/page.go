@@ -137,7 +137,7 @@ func (r *Results) throughput() string {
 }
 
 func (r *Results) perCore() string {
-	works := []subject.Work{subject.IntrospectHit, subject.Redeem, subject.Rotate}
+	works := []subject.Work{subject.IntrospectHit, subject.IntrospectBound, subject.Redeem, subject.Rotate}
 	text := ""
 	for _, n := range []int{1, r.most()} {
 		text += r.bySubject(n, 0, works, func(c, _ *Cell) string {

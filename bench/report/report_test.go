@@ -42,7 +42,7 @@ func results() *Results {
 			r.Cells = append(r.Cells, made(subject.Rotate, "store", n, 1_000_000, d, 2100), made(subject.Rotate, "tx-lock", n, 1_000_000, d, 700))
 		}
 	}
-	r.Cells = append(r.Cells, made(subject.IntrospectHit, "store", 1, 1_000_000, 0, 9000),
+	r.Cells = append(r.Cells, made(subject.IntrospectHit, "store", 1, 1_000_000, 0, 9000), made(subject.IntrospectBound, "store", 1, 1_000_000, 0, 7500),
 		made(subject.Rotate, "store", 1, 10_000, 0, 2205), made(subject.Rotate, "store", 1, 10_000_000, 0, 2100))
 	return r
 }
@@ -88,20 +88,23 @@ func TestTargetsTellMetFromMissed(t *testing.T) {
 		}
 		return all
 	}
-	if got := verdicts(results()); !reflect.DeepEqual(got, []bool{true, true, true, true, true, true, true, true}) {
+	if got := verdicts(results()); !reflect.DeepEqual(got, []bool{true, true, true, true, true, true, true, true, true}) {
 		t.Errorf("all are met by a hair: %v", got)
 	}
 	r := results()
 	for i := range r.Cells { // one half, and more allocations; ten times the data takes twice as long
 		for j := range r.Cells[i].Rounds {
 			round := &r.Cells[i].Rounds[j]
+			if r.Cells[i].Work == subject.IntrospectBound {
+				round.DatabaseCPU *= 2
+			}
 			if round.Allocs++; r.Cells[i].Subject == "store" && r.Cells[i].Size > 10_000 {
 				round.Elapsed, round.P50, round.DatabaseCPU = 2*round.Elapsed, 2*round.P50, 3*round.DatabaseCPU
 			}
 		}
 	}
 	r.Collector = r.Collector[1:] // the p99 of the other goes up by 1.75
-	if got := verdicts(r); !reflect.DeepEqual(got, []bool{false, false, false, false, false, false, false, false}) {
+	if got := verdicts(r); !reflect.DeepEqual(got, []bool{false, false, false, false, false, false, false, false, false}) {
 		t.Errorf("none is met: %v", got)
 	}
 	for _, target := range (&Results{}).Targets() {
