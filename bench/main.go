@@ -42,7 +42,16 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		Rate:       1000,
 		Quiet:      6 * time.Second,
 		Collectors: []int{1},
-		Paces:      []report.Pace{{BatchSize: 1000, Share: 1}, {BatchSize: 100, Share: 1}, {BatchSize: 100, Share: 0.75}, {BatchSize: 100, Share: 0.5}, {BatchSize: 100, Share: 0.25}, {BatchSize: 30, Share: 0.5}},
+		Paces: []report.Pace{
+			{BatchSize: 1000, Share: 1},
+			{BatchSize: 100, Share: 1},
+			{BatchSize: 100, Share: 0.25},
+			{BatchSize: 100, Share: 0.1},
+			{BatchSize: 25, Share: 0.25},
+			{BatchSize: 25, Share: 0.1},
+			{BatchSize: 10, Share: 0.25},
+			{BatchSize: 10, Share: 0.1},
+		},
 	}}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
@@ -95,7 +104,7 @@ Results are printed; with -write they become docs/performance.md. Lists are sepa
 		}
 		return p, err
 	})
-	f.IntVar(&s.CollectorRounds, "collector-rounds", 2, "measurements of the collector, each on a fresh copy of the data; 0 leaves it out")
+	f.IntVar(&s.CollectorRounds, "collector-rounds", 1, "measurements of the collector, each of at least a whole pass; 0 leaves it out")
 	f.StringVar(&s.Callgrind, "callgrind", "", "folder with the callgrind.out.PID of the processes of the server that DATABASE_URL names: count instructions of the works, and nothing else")
 	f.StringVar(&s.docs, "docs", filepath.Join("..", "docs"), "folder of performance.md and performance/")
 	f.BoolVar(&s.write, "write", false, "write the page, the plot and performance/results.json")

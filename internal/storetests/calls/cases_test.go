@@ -291,6 +291,7 @@ func TestProofThatFailsSpendsNothing(t *testing.T) {
 	w.redeem(code, store.OutcomeRedeemed, withKey("redemption"))
 	w.Unchanged(func() { w.redeem(code, store.OutcomeProofReplayed, withKey("redemption")) }) // a proxy repeats the request: no replay of the code
 	w.WantLive("at-" + code)
+	w.Unchanged(func() { w.redeem("nobody's", store.OutcomeUnknown, withKey("of no code")) }) // nor does it fill the table of proofs
 
 	r := "rt-" + code
 	w.Unchanged(func() {

@@ -1,6 +1,7 @@
 package calls
 
 import (
+	"encoding/json"
 	"slices"
 	"testing"
 	"time"
@@ -121,6 +122,37 @@ func TestConsentEndsWhenARegistrationChangesWhatUsersSaw(t *testing.T) {
 	w.consentTo(client, false, "openid")
 	update(func(*store.PutClientDocumentParams) {})
 	w.wantConsent(client, true)
+
+	// a device's client states no redirect URI, as before
+	grants := []string{"urn:ietf:params:oauth:grant-type:device_code"}
+	client = w.open(func(p *store.RegisterClientParams) { p.RedirectURIs, p.GrantTypes = nil, grants })
+	p := updateParams(client, "r1")
+	p.RedirectURIs, p.GrantTypes = nil, grants
+	w.update(p, store.OutcomeUpdated)
+	w.consentTo(client, false, "openid")
+	w.update(p, store.OutcomeUpdated)
+	w.wantConsent(client, true)
+}
+
+// Who agrees again after a change agrees to all that was asked for.
+func TestConsentAfterAChangeIsWhole(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	p := store.GrantConsentParams{
+		ID: store.NewConsentID(), ClientID: w.Client, UserID: w.User, Scopes: []string{"openid"}, Resources: fixture.Resources[:1],
+		AuthorizationDetails: json.RawMessage(`[{"type": "pay"}]`),
+	}
+	first, err := w.Q.GrantConsent(w.Ctx, p)
+	w.OK(err)
+	for _, column := range []string{"grants_epoch", "consents_epoch"} {
+		w.Exec(`UPDATE oauth_client SET `+column+` = `+column+` + 1 WHERE client_id = $1`, string(w.Client))
+		again, err := w.Q.GrantConsent(w.Ctx, p)
+		w.OK(err)
+		wantEqual(t, "after another "+column, again, first)
+		g, err := w.Q.FindConsent(w.Ctx, store.FindConsentParams{ClientID: w.Client, UserID: w.User})
+		w.OK(err)
+		wantEqual(t, "what is stored", string(g.ResourceScopes)+string(g.AuthorizationDetails), string(first.ResourceScopes)+string(first.AuthorizationDetails))
+	}
 }
 
 // A consent that was given while the document changed is about what was there before, whichever commits first.

@@ -1,9 +1,12 @@
 package calls
 
 import (
+	"context"
 	"encoding/json"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
@@ -145,6 +148,7 @@ func TestImportRefusesWhatIsNotGoodHere(t *testing.T) {
 		"Tokens":               func(p *store.ImportRefreshTokenParams) { p.Tokens = nil },
 		"RefreshTokenLifetime": func(p *store.ImportRefreshTokenParams) { p.RefreshTokenLifetime = 0 },
 		"FamilyLifetime":       func(p *store.ImportRefreshTokenParams) { p.FamilyLifetime = 0 },
+		"any of the Tokens":    func(p *store.ImportRefreshTokenParams) { p.Tokens = token.Digests{} },
 	} {
 		p := w.importParams("forgotten")
 		forget(&p)
@@ -218,4 +222,72 @@ func TestImportedConsentCounts(t *testing.T) {
 		p.ID, p.ClientID = store.NewConsentID(), other
 		w.want("ImportConsent", w.outcome(w.Q.ImportConsent(w.Ctx, p)), store.OutcomeDecided)
 	})
+}
+
+// What is there of others doesn't matter, and what the user has agreed to here is left without waiting for whoever is changing it.
+func TestImportedConsentIsOfOneUserAndClient(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	other, another := w.NewClient(), store.UserID(fixture.Unique("user"))
+	_, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: another})
+	w.OK(err)
+	w.consentTo(other, false, "openid")
+	_, err = w.Q.GrantConsent(w.Ctx, store.GrantConsentParams{ID: store.NewConsentID(), ClientID: w.Client, UserID: another, Scopes: []string{"openid"}})
+	w.OK(err)
+	p := store.ImportConsentParams{ID: store.NewConsentID(), UserID: w.User, ClientID: w.Client, Scopes: []string{"openid"}, Resources: []string{}}
+	w.want("ImportConsent", w.outcome(w.Q.ImportConsent(w.Ctx, p)), store.OutcomeGranted)
+	w.wantConsent(w.Client, true) // to the scopes as such, because there is no resource
+
+	release := w.holding(`UPDATE oauth_consent SET updated_at = now() WHERE client_id = $1`, string(w.Client))
+	defer release()
+	ctx, cancel := context.WithTimeout(w.Ctx, 20*time.Second)
+	defer cancel()
+	p.ID = store.NewConsentID()
+	w.want("ImportConsent", w.outcome(w.Q.ImportConsent(ctx, p)), store.OutcomeDecided)
+}
+
+func TestImportRefusesInOrder(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	type params = store.ImportRefreshTokenParams
+	refusesInOrder(w, w.importParams("ordered"), func(q *store.Queries, p params) (store.Outcome, error) {
+		return q.ImportRefreshToken(w.Ctx, p)
+	}, store.OutcomeIssued, []reason[params]{
+		{store.OutcomeDisabled, nil, `UPDATE oauth_client SET disabled = true`},
+		{store.OutcomeUnknown, nil, `UPDATE "user" SET suspended_at = now(), deleted_at = now()`},
+		{store.OutcomeSuspended, nil, `UPDATE "user" SET suspended_at = now()`},
+		{store.OutcomeRevoked, nil, `UPDATE "user" SET grants_epoch = 1`},
+		{store.OutcomeExpired, func(p *params) { p.ExpiresAt = new(time.Now().Add(-time.Minute)) }, ""},
+		{store.OutcomeUnauthorizedClient, nil, `UPDATE oauth_client SET grant_types = '{client_credentials}'`},
+	}...)
+	w.undone(func(tx pgx.Tx, q *store.Queries) {
+		var now time.Time
+		w.OK(tx.QueryRow(w.Ctx, `SELECT now()`).Scan(&now))
+		for ends, want := range map[time.Time]store.Outcome{now: store.OutcomeExpired, now.Add(time.Microsecond): store.OutcomeIssued} {
+			w.on(q).importGrant("now", want, func(p *params) { p.ExpiresAt = &ends })
+		}
+	})
+}
+
+// One of the two grant types is enough. A grant of which the other server doesn't know when it was made, was made now.
+func TestImportForAClientOfEitherGrantType(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	for _, grantType := range []string{"authorization_code", "refresh_token"} {
+		client := w.NewClient(func(c *store.CreateClientParams) { c.GrantTypes = []string{grantType} })
+		a := w.authorizationOf(w.importGrant(grantType, store.OutcomeIssued, func(p *store.ImportRefreshTokenParams) { p.ClientID = client }).ID)
+		wantEqual(t, "decided_at", a.DecidedAt, &a.CreatedAt)
+	}
+}
+
+// An import that is repeated doesn't wait for whoever is changing the grant.
+func TestImportIsRetriedWithoutWaiting(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	p := w.importGrant("held", store.OutcomeIssued)
+	release := w.holding(`UPDATE oauth_authorization SET updated_at = now() WHERE id = $1`, string(p.ID))
+	defer release()
+	ctx, cancel := context.WithTimeout(w.Ctx, 20*time.Second)
+	defer cancel()
+	w.want("ImportRefreshToken", w.outcome(w.Q.ImportRefreshToken(ctx, p)), store.OutcomeRetried)
 }

@@ -234,6 +234,13 @@ func TestRepeatedRedemptionAfterItsTokensAreGone(t *testing.T) {
 			p.AccessTokenLifetime, p.FamilyLifetime = store.Never, store.Never
 		}},
 		"narrowed": {func(*store.GrantAuthorizationParams) {}, func(p *store.RedeemAuthorizationCodeParams) { p.Resources = fixture.Resources[:1] }},
+		"with details": {
+			func(p *store.GrantAuthorizationParams) {
+				p.AuthorizationDetails, p.DefaultAuthorizationDetailsTypes = json.RawMessage(`[{"type": "pay"}]`), []string{"pay"}
+				p.GrantedAuthorizationDetails = p.AuthorizationDetails
+			},
+			func(*store.RedeemAuthorizationCodeParams) {},
+		},
 	} {
 		id, code := w.Grant(c.granted)
 		p := w.RedeemParams(code)

@@ -143,3 +143,30 @@ func TestUpdateThatFoundItsClientDisabled(t *testing.T) {
 		w.update(p, c.want)
 	}
 }
+
+// An update that has waited for its client says what it found then, also if the client has no secret and needs none, or gets one.
+func TestUpdateThatWaitedForItsClientToBeDisabled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	for _, method := range []string{"none", "client_secret_basic"} {
+		p := updateParams(w.open(asPublic), "r1")
+		p.TokenEndpointAuthMethod = &method
+		if method != "none" {
+			p.ClientSecret, p.ClientSecretLifetime = new(fixture.Digest("new")), store.Never
+		}
+		other := w.otherSession()
+		_, err := other.Exec(w.Ctx, `UPDATE oauth_client SET disabled = true WHERE client_id = $1`, p.ClientID)
+		w.OK(err)
+		answer := make(chan store.Outcome, 1)
+		go func() {
+			row, err := w.Q.UpdateRegistration(w.Ctx, p)
+			if err != nil {
+				t.Error(err)
+			}
+			answer <- row.Outcome
+		}()
+		w.Until("the update waits", func() bool { return w.activity(other, "a.wait_event_type = 'Lock'") == 1 })
+		w.OK(other.Commit(w.Ctx))
+		w.want("UpdateRegistration to "+method, <-answer, store.OutcomeDisabled)
+	}
+}

@@ -265,6 +265,31 @@ func TestIntrospectionIsTheSameInEachModeAndWithoutTheTypes(t *testing.T) {
 	}
 }
 
+// A connection prepares a statement once, and from the sixth time on the server doesn't plan it anew for the values that come with it.
+func TestTheServerKeepsThePlansOfAConnection(t *testing.T) {
+	t.Parallel()
+	d := storetest.New(t)
+	digest := grantToken(t, d.Store)
+	pool := openPool(t, d.URL, db.Options{MaxConns: 1})
+	queries := store.New(pool)
+	for range 8 {
+		row, err := queries.IntrospectAccessToken(t.Context(), asServer(digest))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := queries.GetClient(t.Context(), *row.ClientID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, call := range []string{"IntrospectAccessToken", "GetClient"} {
+		custom := scalar[int64](t, pool, `SELECT custom_plans FROM pg_prepared_statements WHERE statement LIKE '-- name: `+call+` %'`)
+		kept := scalar[int64](t, pool, `SELECT generic_plans FROM pg_prepared_statements WHERE statement LIKE '-- name: `+call+` %'`)
+		if custom != 5 || kept != 3 {
+			t.Errorf("%s was planned %d times, and %d times by the plan that is kept, want 5 and 3", call, custom, kept)
+		}
+	}
+}
+
 func TestWhatACallReturnedOutlivesTheNextOnItsConnection(t *testing.T) {
 	t.Parallel()
 	d := storetest.New(t)
