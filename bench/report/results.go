@@ -25,7 +25,6 @@ type Results struct {
 	Settings    []subject.Subject // of package db, that were tried
 	Datasets    []Dataset
 	Proxies     []Proxy
-	Costs       []Cost
 	Collector   []Collector
 	Cells       []Cell
 }
@@ -70,6 +69,10 @@ type Round struct {
 	Allocs         float64       `json:",omitzero"` // heap allocations per operation in the client
 	Bytes          float64       `json:",omitzero"` // allocated per operation in the client
 	DatabaseCPU    time.Duration `json:",omitzero"` // per operation, of the server's processes for the connections
+	Statements     float64       `json:",omitzero"` // per operation; BEGIN and COMMIT count
+	Rows           float64       `json:",omitzero"` // per operation: inserted, updated and deleted
+	WALBytes       float64       `json:",omitzero"` // per operation
+	Buffers        float64       `json:",omitzero"` // per operation: pages looked at in shared buffers, whether or not they were there
 }
 
 // PerSecond is the throughput of the round.
@@ -81,17 +84,6 @@ func (r Round) PerCPU() float64 {
 		return 0
 	}
 	return float64(time.Second) / float64(r.DatabaseCPU)
-}
-
-// Cost is what one operation takes of the server and the network, counted with one connection.
-type Cost struct {
-	Work       subject.Work
-	Subject    string
-	Size       int64
-	Statements float64 // BEGIN and COMMIT count; each is a round trip
-	Rows       float64 // inserted, updated and deleted
-	WALBytes   float64
-	Buffers    float64 // pages looked at in shared buffers, whether or not they were there
 }
 
 // Latency is a distribution.
@@ -129,15 +121,6 @@ func (r *Results) Find(w subject.Work, name string, size int64, conns int, delay
 		return nil
 	}
 	return &r.Cells[i]
-}
-
-// Cost returns what the operation takes, or nil if it wasn't counted.
-func (r *Results) Cost(w subject.Work, name string, size int64) *Cost {
-	i := slices.IndexFunc(r.Costs, func(c Cost) bool { return c.Work == w && c.Subject == name && c.Size == size })
-	if i < 0 {
-		return nil
-	}
-	return &r.Costs[i]
 }
 
 // Spread is what several rounds say of one figure.
