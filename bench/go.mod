@@ -8,7 +8,6 @@ require (
 	github.com/aclements/go-moremath v0.0.0-20210112150236-f10218a38794
 	github.com/jackc/pgx/v5 v5.13.0
 	github.com/oauthdb/oauthdb v0.1.0
-	github.com/pressly/goose/v3 v3.30.1
 	github.com/prometheus/client_golang v1.13.0
 	github.com/prometheus/procfs v0.23.0
 	github.com/rs/zerolog v1.28.0
@@ -36,6 +35,7 @@ require (
 	github.com/mattn/go-isatty v0.0.24 // indirect
 	github.com/matttproud/golang_protobuf_extensions v1.0.1 // indirect
 	github.com/mfridman/interpolate v0.2.0 // indirect
+	github.com/pressly/goose/v3 v3.30.1 // indirect
 	github.com/prometheus/client_model v0.2.0 // indirect
 	github.com/prometheus/common v0.37.0 // indirect
 	github.com/rs/xid v1.4.0 // indirect

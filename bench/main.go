@@ -38,11 +38,20 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		Conns:      []int{1, 16, 64},
 		Works:      subject.Works,
 		Subjects:   names(subjects),
-		Delays:     []time.Duration{0, 500 * time.Microsecond, 2 * time.Millisecond},
+		Delays:     []time.Duration{0, 500 * time.Microsecond},
 		Rate:       1000,
 		Quiet:      6 * time.Second,
 		Collectors: []int{1},
-		Paces:      []report.Pace{{BatchSize: 1000, Share: 1}, {BatchSize: 100, Share: 1}, {BatchSize: 100, Share: 0.75}, {BatchSize: 100, Share: 0.5}, {BatchSize: 100, Share: 0.25}, {BatchSize: 30, Share: 0.5}},
+		Paces: []report.Pace{
+			{BatchSize: 1000, Share: 1},
+			{BatchSize: 100, Share: 1},
+			{BatchSize: 100, Share: 0.25},
+			{BatchSize: 100, Share: 0.1},
+			{BatchSize: 25, Share: 0.25},
+			{BatchSize: 25, Share: 0.1},
+			{BatchSize: 10, Share: 0.25},
+			{BatchSize: 10, Share: 0.1},
+		},
 	}}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
@@ -86,7 +95,6 @@ Results are printed; with -write they become docs/performance.md. Lists are sepa
 	f.IntVar(&s.TargetRounds, "target-rounds", 7, "measurements of introspect-hit and rotate at 16 connections and the middle size")
 	f.DurationVar(&s.Duration, "duration", 700*time.Millisecond, "how long a measurement of store takes; others do as many operations, or as many as they can in that time")
 	f.BoolVar(&s.Settings, "settings", true, "measure the settings of package db, too")
-	f.Int64Var(&s.CostOps, "cost-ops", 200, "operations over which to count statements, WAL and buffers; 0 counts none")
 	list(f, "collectors", "numbers of collectors at work at once", &s.Collectors, few(16))
 	list(f, "paces", "how hard a collector works: rows in a batch @ part of the time", &s.Paces, func(v string) (report.Pace, error) {
 		var p report.Pace
@@ -96,10 +104,11 @@ Results are printed; with -write they become docs/performance.md. Lists are sepa
 		}
 		return p, err
 	})
-	f.IntVar(&s.CollectorRounds, "collector-rounds", 2, "measurements of the collector, each on a fresh copy of the data; 0 leaves it out")
+	f.IntVar(&s.CollectorRounds, "collector-rounds", 1, "measurements of the collector, each of at least a whole pass; 0 leaves it out")
+	f.StringVar(&s.Callgrind, "callgrind", "", "folder with the callgrind.out.PID of the processes of the server that DATABASE_URL names: count instructions of the works, and nothing else")
 	f.StringVar(&s.docs, "docs", filepath.Join("..", "docs"), "folder of performance.md and performance/")
-	f.BoolVar(&s.write, "write", false, "write the page, the plots and performance/results.json")
-	f.BoolVar(&s.onlyReport, "only-report", false, "measure nothing: write the page and the plots from the results that are there")
+	f.BoolVar(&s.write, "write", false, "write the page, the plot and performance/results.json")
+	f.BoolVar(&s.onlyReport, "only-report", false, "measure nothing: write the page and the plot from the results that are there")
 	err := f.Parse(args)
 	switch {
 	case err != nil:

@@ -21,12 +21,13 @@ type Options struct {
 	TargetRounds int           // of introspection and rotation at the main number of connections, which aims are set for
 	Duration     time.Duration // of a round of store; others do as many operations, but for slower designs, which take as long
 
-	CostOps         int64 // operations that costs are counted over; 0 counts none
-	CollectorRounds int   // 0 leaves the collector out
+	CollectorRounds int // 0 leaves the collector out
 	Quiet           time.Duration
 	Rate            float64 // introspections per second beside the collector
 	Collectors      []int
 	Paces           []report.Pace
+
+	Callgrind string // folder with the callgrind.out.PID of the server's processes: count instructions, and nothing else
 
 	Label string // in the names of databases that are made for the run
 	Hasty bool   // for tests: commits do not wait for the disk there, nor is it vacuumed within a work
@@ -88,7 +89,6 @@ type group struct {
 type stage struct {
 	work   subject.Work
 	groups []group
-	costs  []cell // their conns and delays mean nothing
 }
 
 // middle is the size at which everything is compared, like that of the report.
@@ -153,11 +153,6 @@ func (o Options) plan() []stage {
 		if o.Settings && aimed {
 			add(names(modes), o.most(), 0, min(o.Rounds, fewRounds))
 			add(names(pools), sharing, 0, min(o.Rounds, fewRounds))
-		}
-		if o.CostOps > 0 {
-			for _, name := range able {
-				st.costs = append(st.costs, cell{Work: w, Subject: name, Size: at, Conns: 1})
-			}
 		}
 		stages = append(stages, st)
 	}

@@ -77,27 +77,6 @@ func TestPlanHasWhatAimsNeed(t *testing.T) {
 	}
 }
 
-// The growth with the data is that between measurements that were taken together.
-func TestPlanMeasuresSizesTogether(t *testing.T) {
-	s, err := parse(nil, io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range s.plan() {
-		if !slices.ContainsFunc(s.groups, func(g group) bool {
-			sizes := map[int64]bool{}
-			for _, c := range g.cells {
-				if c.Subject == "store" && c.Conns == 1 && c.Delay == 0 {
-					sizes[c.Size] = true
-				}
-			}
-			return len(sizes) == 3
-		}) {
-			t.Errorf("the sizes of %s are not in one group", s.work)
-		}
-	}
-}
-
 func TestPlanDoesWhatTheFlagsSay(t *testing.T) {
 	all := rounds(t, "-settings=false", "-sizes", "10000", "-conns", "4", "-works", "rotate", "-subjects", "store,tx-lock", "-delays", "0", "-rounds", "2", "-target-rounds", "3")
 	want := map[cell]int{of(subject.Rotate, "store", 10_000, 4, 0): 3, of(subject.Rotate, "tx-lock", 10_000, 4, 0): 3}

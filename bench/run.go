@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -35,6 +36,7 @@ type driver struct {
 	conns   map[int64]*pgx.Conn    // to data, for looking
 	proxies map[time.Duration]*network.Proxy
 	run     int64 // number of the last run
+	counts  bool  // the server has pg_stat_statements
 
 	step, steps int // of the groups, and of the measurements of collectors
 }
@@ -64,6 +66,9 @@ func (d *driver) measure(ctx context.Context) (err error) {
 	}()
 	if err := d.prepare(ctx); err != nil {
 		return err
+	}
+	if d.Callgrind != "" {
+		return d.instructions(ctx)
 	}
 	stages := d.plan()
 	d.steps = d.CollectorRounds * len(d.Collectors) * len(d.Paces)
@@ -114,10 +119,10 @@ func (d *driver) prepare(ctx context.Context) (err error) {
 	if d.lock, err = exclusive(ctx, d.server, d.Label, d.Label != ""); err != nil {
 		return err
 	}
-	if d.CostOps > 0 {
-		if _, err := d.lock.Exec(ctx, "SHOW pg_stat_statements.max"); err != nil {
-			return fmt.Errorf("costs are counted with pg_stat_statements: add it to shared_preload_libraries, or leave costs out with -cost-ops 0: %w", err)
-		}
+	if _, err := d.lock.Exec(ctx, "SHOW pg_stat_statements.max"); err == nil {
+		d.counts = true
+	} else {
+		d.logf("statements are not counted: pg_stat_statements is not in shared_preload_libraries")
 	}
 	if d.results.Environment, err = d.server.Environment(ctx); err != nil {
 		return err
@@ -265,12 +270,6 @@ func (d *driver) stage(ctx context.Context, s stage) error {
 			return err
 		}
 	}
-	// After the rounds, which have brought most pages into the WAL since the last checkpoint.
-	for _, c := range s.costs {
-		if err := d.cost(ctx, c); err != nil {
-			return err
-		}
-	}
 	for _, data := range d.data {
 		if err := d.tidy(ctx, s.work, data, true); err != nil {
 			return err
@@ -374,6 +373,11 @@ func (d *driver) once(ctx context.Context, c cell, ops int64, limit time.Duratio
 	if err != nil {
 		return r, err
 	}
+	look := d.conns[c.Size]
+	rows, err := settled(ctx, look)
+	if err != nil {
+		return r, err
+	}
 	url := d.server.URL(l.Data.Database)
 	if c.Delay > 0 {
 		url = d.server.Via(d.proxies[c.Delay].Addr(), l.Data.Database)
@@ -382,33 +386,61 @@ func (d *driver) once(ctx context.Context, c cell, ops int64, limit time.Duratio
 	if err != nil {
 		return r, err
 	}
-	defer s.Close()
-	backends, err := machine.Backends(ctx, d.conns[c.Size])
+	close := sync.OnceFunc(s.Close)
+	defer close()
+	count := sync.OnceValue(func() error { // when the clock starts, as what comes before plans statements
+		if !d.counts {
+			return nil
+		}
+		_, err := look.Exec(ctx, "SELECT pg_stat_statements_reset(0, oid, 0) FROM pg_database WHERE datname = current_database()")
+		return err
+	})
+	r, done, err := measure.Session(ctx, s, l, warm, limit, func() (time.Duration, error) {
+		if err := count(); err != nil {
+			return 0, err
+		}
+		return machine.UsedByBackends(ctx, look)
+	})
 	if err != nil {
 		return r, err
 	}
-	r, done, err := measure.Session(ctx, s, l, warm, limit, func() time.Duration { return machine.UsedByAll(backends) })
+	if d.counts {
+		err := look.QueryRow(ctx, `
+			SELECT coalesce(sum(s.calls), 0)::float8 / $1, coalesce(sum(s.wal_bytes), 0)::float8 / $1,
+				coalesce(sum(s.shared_blks_hit + s.shared_blks_read), 0)::float8 / $1
+			FROM pg_stat_statements AS s
+			JOIN pg_database AS d ON d.oid = s.dbid
+			JOIN pg_roles AS r ON r.oid = s.userid
+			WHERE d.datname = current_database() AND r.rolname = current_user AND s.query NOT LIKE '%pg_stat_%'`, float64(done-warm*int64(c.Conns))).
+			Scan(&r.Statements, &r.WALBytes, &r.Buffers)
+		if err != nil {
+			return r, err
+		}
+	}
+	close()
+	after, err := settled(ctx, look)
 	if err != nil {
 		return r, err
 	}
-	return r, l.Verify(ctx, d.conns[c.Size], done)
+	r.Rows = (after - rows) / float64(done)
+	return r, l.Verify(ctx, look, done)
 }
 
-// cost counts what an operation takes.
-func (d *driver) cost(ctx context.Context, c cell) error {
-	l, err := d.load(ctx, c, warm+d.CostOps)
-	if err != nil {
-		return err
+// settled waits until the other clients of a database are gone, for until then the server may not know what they have written. It
+// returns how many rows were written so far.
+func settled(ctx context.Context, look *pgx.Conn) (rows float64, err error) {
+	for others := 1; others > 0 && err == nil; {
+		err = look.QueryRow(ctx, `
+			SELECT count(*)
+			FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`).Scan(&others)
 	}
-	s, err := find(c.Subject).Open(ctx, d.server.URL(l.Data.Database), 1)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	cost, done, err := measure.Costs(ctx, d.conns[c.Size], s, l, warm)
-	if err != nil {
-		return fmt.Errorf("%s: %w", c.Subject, err)
-	}
-	cost.Subject = c.Subject
-	d.results.Costs = append(d.results.Costs, cost)
-	return l.Verify(ctx, d.conns[c.Size], done)
+	err = look.QueryRow(ctx, `
+		SELECT (tup_inserted + tup_updated + tup_deleted)::float8
+		FROM pg_stat_database
+		WHERE datname = current_database()`).Scan(&rows)
+	return rows, err
 }

@@ -21,7 +21,7 @@ func small() Options {
 	return Options{
 		Sizes: []int64{2000}, Conns: []int{2}, Works: subject.Works, Subjects: names(subjects),
 		Delays: []time.Duration{0, 200 * time.Microsecond}, Rounds: 1, TargetRounds: 2, Settings: true, Duration: 15 * time.Millisecond,
-		CostOps: 20, CollectorRounds: 1, Quiet: 200 * time.Millisecond, Rate: 500, Collectors: []int{1, 2}, Paces: []report.Pace{{BatchSize: 1000, Share: 1}}, Label: "test", Hasty: true,
+		CollectorRounds: 1, Quiet: 200 * time.Millisecond, Rate: 500, Collectors: []int{1, 2}, Paces: []report.Pace{{BatchSize: 1000, Share: 1}}, Label: "test", Hasty: true,
 	}
 }
 
@@ -34,10 +34,6 @@ func TestTheWholeBenchmark(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := small()
-	if os.Getenv("DATABASE_URL") != "" {
-		t.Log("costs are left out on a server that may lack pg_stat_statements")
-		o.CostOps = 0
-	}
 	r := &report.Results{Command: "make bench"}
 	d := &driver{Options: o, server: server, out: &bytes.Buffer{}, logf: t.Logf, results: r}
 	if err := d.measure(t.Context()); err != nil {
@@ -55,13 +51,11 @@ func TestTheWholeBenchmark(t *testing.T) {
 					if r.P50 < max(1, c.Delay) || r.P99 < r.P50 || r.P999 < r.P99 || r.Ops <= 0 || r.Elapsed <= 0 || (r.Allocs > 0 && r.Bytes > 0) == (c.Delay > 0) {
 						t.Errorf("impossible results of %+v: %+v", c, r)
 					}
+					oneStatement := c.Subject != "tx-lock" || c.Work == subject.IntrospectMiss
+					if d.counts && ((r.Statements == 1) != oneStatement || r.Buffers <= 0 || (r.Rows > 0.9) != workload.Plants(c.Work)) {
+						t.Errorf("impossible costs of %+v: %+v", c, r)
+					}
 				}
-			}
-		}
-		for _, c := range s.costs {
-			m := r.Cost(c.Work, c.Subject, c.Size)
-			if m == nil || m.Statements < 1 || m.Buffers <= 0 || (m.Rows > 0.9) != workload.Plants(c.Work) || (m.Statements > 1) != (c.Subject == "tx-lock" && c.Work != subject.IntrospectMiss) {
-				t.Errorf("impossible costs of %+v: %+v", c, m)
 			}
 		}
 	}
@@ -69,7 +63,7 @@ func TestTheWholeBenchmark(t *testing.T) {
 		t.Errorf("%d measurements of collectors, want 2", len(r.Collector))
 	}
 	for _, c := range r.Collector {
-		if c.Rows != 2000/5+2000/4/5*2 { // access and refresh tokens; their families are marked, and kept for the retention
+		if c.Rows == 0 || c.Rows%(2000/5+2000/4/5*2) != 0 { // access and refresh tokens; their families are marked, and kept for the retention
 			t.Errorf("%d collectors deleted %d rows", c.Collectors, c.Rows)
 		}
 	}
@@ -114,7 +108,7 @@ func TestAnInterruptedBenchmarkLeavesTheDataAsTheyWere(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := small()
-	o.Works, o.CollectorRounds, o.Rounds, o.Duration, o.CostOps = []subject.Work{subject.Redeem}, 0, 1000, 50*time.Millisecond, 0
+	o.Works, o.CollectorRounds, o.Rounds, o.Duration = []subject.Work{subject.Redeem}, 0, 1000, 50*time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	logf := func(format string, args ...any) {

@@ -447,6 +447,21 @@ END);
 
 COMMENT ON DOMAIN public.text_list IS 'A list of texts, none of them NULL.';
 
+CREATE TYPE public.token_answer AS (
+	outcome public.outcome,
+	sub text COLLATE pg_catalog."C",
+	session_id text COLLATE pg_catalog."C",
+	scopes text[],
+	resources text[],
+	authorization_details jsonb,
+	refresh_token_id text COLLATE pg_catalog."C",
+	refresh_token text COLLATE pg_catalog."C",
+	refresh_token_expires_at timestamp with time zone,
+	access_token_expires_at timestamp with time zone
+);
+
+COMMENT ON TYPE public.token_answer IS 'What a call that issues tokens answers: the outcome, NULL if the call judges it elsewhere, and what the tokens are.';
+
 CREATE TYPE public.token_kind AS ENUM (
     'access_token',
     'refresh_token'
@@ -469,33 +484,24 @@ CREATE DOMAIN public.totp_period AS integer
 
 COMMENT ON DOMAIN public.totp_period IS 'How many seconds a step lasts (RFC 6238, section 4.1).';
 
-CREATE FUNCTION public.client_key(client_id text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (octet_length(client_id) > 64) THEN md5(client_id) ELSE client_id END;
-
-COMMENT ON FUNCTION public.client_key(client_id text) IS 'The key of a client in ended_grants. A long client_id is hashed.';
-
-CREATE FUNCTION public.sum_of_counters(counters jsonb, key text) RETURNS bigint
+CREATE FUNCTION public.times_ended(ended_grants jsonb, client_id text, reference_id text) RETURNS bigint
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO 'public', 'pg_temp'
     AS $$
+DECLARE
+    counters jsonb;
 BEGIN
+    counters := ended_grants -> client_key(client_id); -- once, as a large map is fetched each time
     -- counters only rise, so equal sums mean equal counters
-    RETURN coalesce((counters ->> '')::bigint, 0) + coalesce((counters ->> key)::bigint, 0);
+    RETURN coalesce((counters ->> '')::bigint, 0) + coalesce((counters ->> tenant_key(reference_id))::bigint, 0);
 END
 $$;
 
-COMMENT ON FUNCTION public.sum_of_counters(counters jsonb, key text) IS 'How often the grants of a user to a client were ended in all tenants, and in one. For pair_epoch.';
-
-CREATE FUNCTION public.tenant_key(reference_id text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (reference_id IS NULL) THEN '-'::text WHEN (octet_length(reference_id) > 64) THEN ('.'::text || md5(reference_id)) ELSE ('.'::text || reference_id) END;
-
-COMMENT ON FUNCTION public.tenant_key(reference_id text) IS 'The key of a tenant in ended_grants. A long reference_id is hashed. If two hashes collide, ending one tenant''s grants ends the other''s too, which is safe.';
+COMMENT ON FUNCTION public.times_ended(ended_grants jsonb, client_id text, reference_id text) IS 'Part of pair_epoch, for a user who has ended grants: how often those to a client were ended in all tenants, and in one. Not inlined, so that others don''t pay for it.';
 
 CREATE FUNCTION public.pair_epoch(ended_grants jsonb, client_id text, reference_id text) RETURNS bigint
     LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN CASE WHEN (pg_column_size(ended_grants) <= 8) THEN (0)::bigint ELSE public.sum_of_counters((ended_grants -> public.client_key(client_id)), public.tenant_key(reference_id)) END;
+    RETURN CASE WHEN (pg_column_size(ended_grants) <= 8) THEN (0)::bigint ELSE public.times_ended(ended_grants, client_id, reference_id) END;
 
 COMMENT ON FUNCTION public.pair_epoch(ended_grants jsonb, client_id text, reference_id text) IS 'How often the grants of a user to a client were ended, in all tenants or in this one.';
 
@@ -581,11 +587,11 @@ COMMENT ON COLUMN public."user".suspended_at IS 'When the user was suspended. Un
 
 COMMENT ON COLUMN public."user".deleted_at IS 'When the user was deleted. The row stays, without personal data, until the collector has erased everything that refers to it.';
 
-CREATE FUNCTION public.session_is_live(s public.session, u public."user") RETURNS boolean
+CREATE FUNCTION public.session_goes_on(s public.session, u public."user") RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN COALESCE((((s).ended_at IS NULL) AND ((s).expires_at > now()) AND ((s).user_sessions_epoch >= (u).sessions_epoch) AND ((u).suspended_at IS NULL) AND ((u).deleted_at IS NULL)), false);
+    RETURN (((s).ended_at IS NULL) AND ((s).expires_at > now()) AND ((s).user_sessions_epoch >= (u).sessions_epoch));
 
-COMMENT ON FUNCTION public.session_is_live(s public.session, u public."user") IS 'Whether a session of the user is live. Never NULL.';
+COMMENT ON FUNCTION public.session_goes_on(s public.session, u public."user") IS 'Part of session_is_live: whether a session of the user has neither ended nor expired. NULL without a session or a user.';
 
 CREATE TABLE public.oauth_authorization (
     id public.stored_authorization_id NOT NULL,
@@ -949,7 +955,7 @@ COMMENT ON COLUMN public.oauth_client.consents_epoch IS 'Rises when the client c
 
 CREATE FUNCTION public.is_ended(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN (NOT COALESCE((((a).revoked_at IS NULL) AND ((a).client_epoch = (c).grants_epoch) AND ((u).suspended_at IS NULL) AND ((u).deleted_at IS NULL) AND ((a).user_epoch = (u).grants_epoch) AND ((a).pair_epoch = public.pair_epoch(((u).ended_grants)::jsonb, ((a).client_id)::text, ((a).reference_id)::text)) AND ((NOT (a).bound) OR public.session_is_live(s, u))), false));
+    RETURN (NOT COALESCE((((a).revoked_at IS NULL) AND ((a).client_epoch = (c).grants_epoch) AND ((u).suspended_at IS NULL) AND ((u).deleted_at IS NULL) AND ((a).user_epoch = (u).grants_epoch) AND ((a).pair_epoch = public.pair_epoch(((u).ended_grants)::jsonb, ((a).client_id)::text, ((a).reference_id)::text)) AND ((NOT (a).bound) OR public.session_goes_on(s, u))), false));
 
 COMMENT ON FUNCTION public.is_ended(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether the family a, granted by u to c, has been ended for good. s is the session of a bound family; it is ignored for others. Never NULL; true for an authorization that was never granted.';
 
@@ -1158,7 +1164,7 @@ CREATE FUNCTION public.agreed_scopes(g public.oauth_consent) RETURNS text[]
 
 COMMENT ON FUNCTION public.agreed_scopes(g public.oauth_consent) IS 'The scopes that a user has agreed to without a resource. Those of a better-auth server that names resources apply to these.';
 
-CREATE FUNCTION public.answer_redeemed_code(a public.oauth_authorization, sector text, new_refresh_id public.refresh_token_id, new_refresh_token public.token_digest, new_id public.access_token_id, new_token public.token_digest, without_row boolean, ends_at timestamp with time zone, access_resources text[], access_details jsonb, OUT sub public.subject, OUT refresh_token_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone, OUT resources text[], OUT authorization_details jsonb) RETURNS record
+CREATE FUNCTION public.answer_redeemed_code(a public.oauth_authorization, sector text, new_refresh_id public.refresh_token_id, new_refresh_token public.token_digest, new_id public.access_token_id, new_token public.token_digest, without_row boolean, ends_at timestamp with time zone, access_resources text[], access_details jsonb) RETURNS public.token_answer
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -1166,66 +1172,86 @@ DECLARE
     r oauth_refresh_token;
     earlier record;
 BEGIN
-    IF a.id IS NULL THEN
-        RETURN;
-    END IF;
     SELECT t.* INTO r FROM oauth_refresh_token AS t WHERE t.id = new_refresh_id;
     IF r.id IS NOT NULL AND (r.authorization_id <> a.id OR r.token IS DISTINCT FROM new_refresh_token) THEN
         PERFORM refuse_parameter('RefreshTokenID', 'is that of another token');
     END IF;
-    sub := give_subject(sector, a.user_id);
-    refresh_token_id := r.id;
-    refresh_token_expires_at := r.expires_at;
-    access_token_expires_at := CASE WHEN without_row THEN coalesce(r.access_token_expires_at, a.expires_at, ends_at) ELSE ends_at END;
-    resources := access_resources;
-    authorization_details := access_details;
+    IF without_row THEN
+        ends_at := coalesce(r.access_token_expires_at, a.expires_at, ends_at);
+    END IF;
     -- A repeated call gets what was written before, even if the session was extended or the client changed since.
     earlier := find_issued_access_token(new_id, a.client_id, new_token, NULL, 'AccessTokenID');
     IF earlier.authorization_id <> a.id THEN
         PERFORM refuse_parameter('AccessTokenID', 'is that of another token');
     ELSIF earlier.authorization_id IS NOT NULL THEN
-        resources := earlier.resources;
-        authorization_details := earlier.authorization_details;
-        access_token_expires_at := earlier.expires_at;
+        access_resources := earlier.resources;
+        access_details := earlier.authorization_details;
+        ends_at := earlier.expires_at;
     END IF;
+    RETURN ROW(
+        NULL, give_subject(sector, a.user_id), NULL, NULL, access_resources, access_details, r.id, NULL, r.expires_at, ends_at
+    )::token_answer;
 END
 $$;
 
-COMMENT ON FUNCTION public.answer_redeemed_code(a public.oauth_authorization, sector text, new_refresh_id public.refresh_token_id, new_refresh_token public.token_digest, new_id public.access_token_id, new_token public.token_digest, without_row boolean, ends_at timestamp with time zone, access_resources text[], access_details jsonb, OUT sub public.subject, OUT refresh_token_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone, OUT resources text[], OUT authorization_details jsonb) IS 'Part of RedeemAuthorizationCode: what a repeated call is answered about the tokens that it wrote before. NULLs without a family. VOLATILE, so that it sees tokens that the same call wrote while this one waited for the family.';
+COMMENT ON FUNCTION public.answer_redeemed_code(a public.oauth_authorization, sector text, new_refresh_id public.refresh_token_id, new_refresh_token public.token_digest, new_id public.access_token_id, new_token public.token_digest, without_row boolean, ends_at timestamp with time zone, access_resources text[], access_details jsonb) IS 'Part of RedeemAuthorizationCode: what a repeated call is answered about the tokens that it wrote before. VOLATILE, so that it sees tokens that the same call wrote while this one waited for the family.';
 
-CREATE FUNCTION public.answer_spent_refresh_token(spent public.refresh_token_id, judged public.outcome, parents text, c public.oauth_client, grace interval, until_used boolean, same_successor public.refresh_token_id, new_id public.access_token_id, new_token public.token_digest, without_row boolean, lifetime interval, ends_at timestamp with time zone, proven jsonb, act jsonb, data jsonb, access_scopes text[], access_resources text[], access_details jsonb, OUT outcome public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone, OUT session_id public.session_id, OUT sub public.subject, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb) RETURNS record
+CREATE FUNCTION public.answer_spent_refresh_token(spent public.refresh_token_id, judged public.outcome, fresh boolean, parents text, c public.oauth_client, grace interval, until_used boolean, same_successor public.refresh_token_id, new_id public.access_token_id, new_token public.token_digest, without_row boolean, lifetime interval, ends_at timestamp with time zone, proven jsonb, act jsonb, data jsonb, access public.token_answer) RETURNS public.token_answer
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
-    j record;
     r oauth_refresh_token;
+    n oauth_refresh_token;
+    verdict outcome;
+    in_session session_id;
     earlier record;
 BEGIN
-    IF spent IS NULL THEN
-        RETURN;
+    SELECT t.* INTO r FROM oauth_refresh_token AS t WHERE t.id = spent FOR KEY SHARE;
+    SELECT t.* INTO n FROM oauth_refresh_token AS t WHERE t.id = r.successor_id;
+    SELECT k.* INTO c FROM oauth_client AS k WHERE k.client_id = r.client_id;
+    verdict := CASE
+        WHEN NOT fresh THEN 'proof_replayed'
+        WHEN r.id IS NULL THEN 'unknown'
+        WHEN r.successor_id IS NULL THEN 'replayed'
+        -- collected: if the family goes on, it was used before
+        WHEN n.revoked IS NOT NULL
+            OR n.id IS NULL AND EXISTS (SELECT FROM oauth_refresh_token AS x WHERE x.authorization_id = r.authorization_id AND x.revoked IS NULL)
+        -- the same call again is no other presentation: whoever made it gave it up, and the database got to it later
+        THEN CASE WHEN r.successor_id = same_successor THEN 'superseded' ELSE 'replayed' END
+        WHEN n.id IS NULL OR n.expires_at <= now() THEN 'expired'
+        WHEN r.successor_id = same_successor
+            OR coalesce(c.refresh_grace_until_used, until_used)
+            OR (coalesce(c.refresh_grace, grace) > interval '0' AND now() < r.revoked + coalesce(c.refresh_grace, grace))
+        THEN CASE WHEN judged = 'rotated' THEN 'retried' ELSE judged::text END
+        ELSE 'replayed'
+    END;
+    IF verdict = 'replayed' THEN
+        UPDATE oauth_authorization AS a
+        SET revoked_at = now(), revoked_reason = 'refresh_token_reused', updated_at = now()
+        WHERE a.id = r.authorization_id AND a.revoked_at IS NULL;
+        -- Another server spent it, so it is not known which tokens descend from it: all grants of the pair end.
+        IF r.successor_id IS NULL THEN
+            UPDATE "user" AS u
+            SET ended_grants = end_pair(u.ended_grants, r.client_id, ''),
+                grants_epoch = u.grants_epoch + (end_pair(u.ended_grants, r.client_id, '') = '{}')::integer,
+                updated_at = now()
+            WHERE u.id = r.user_id;
+        END IF;
     END IF;
-    j := judge_spent_refresh_token(spent, same_successor, grace, until_used);
-    outcome := CASE WHEN j.verdict = 'retried' AND judged <> 'rotated' THEN judged ELSE j.verdict END;
-    IF outcome <> 'retried' THEN
-        RETURN;
+    IF verdict <> 'retried' THEN
+        RETURN ROW(verdict, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::token_answer;
     END IF;
 
-    successor := j.successor;
-    successor_id := j.successor_id;
-    refresh_token_expires_at := j.successor_expires_at;
-    SELECT t.* INTO r FROM oauth_refresh_token AS t WHERE t.id = spent;
-    session_id := CASE WHEN parents = 'locked' THEN r.session_id END;
-    sub := give_subject(sector_of(c), r.user_id);
-    scopes := access_scopes;
-    resources := access_resources;
-    authorization_details := access_details;
-    IF successor_id = same_successor THEN
-        SELECT n.access_token_expires_at INTO access_token_expires_at FROM oauth_refresh_token AS n WHERE n.id = same_successor;
-    END IF;
-    access_token_expires_at := coalesce(
-        access_token_expires_at, least(expiry(j.since, lifetime, c.access_token_lifetime, 'AccessTokenLifetime'), ends_at)
+    -- a repeated call's is counted from the rotation, so that it gets the same answer
+    ends_at := coalesce(
+        CASE WHEN n.id = same_successor THEN n.access_token_expires_at END,
+        least(
+            expiry(CASE WHEN n.id = same_successor THEN r.revoked ELSE now() END, lifetime, c.access_token_lifetime, 'AccessTokenLifetime'),
+            ends_at
+        )
     );
+    in_session := CASE WHEN parents = 'locked' THEN r.session_id END;
     IF NOT without_row THEN
         -- It refers to the token presented, which is locked; the successor may be gone.
         INSERT INTO oauth_access_token (
@@ -1233,37 +1259,36 @@ BEGIN
             confirmation, act, authorization_id, authorization_code_id, data, requested_user_info_claims
         )
         VALUES (
-            new_id, new_token, r.client_id, session_id, r.user_id, r.reference_id, r.id, access_token_expires_at, scopes, resources,
-            authorization_details, proven, act, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id),
+            new_id, new_token, r.client_id, in_session, r.user_id, r.reference_id, r.id, ends_at, access.scopes, access.resources,
+            access.authorization_details, proven, act, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id),
             coalesce(data, r.data), r.requested_user_info_claims
         )
         ON CONFLICT DO NOTHING; -- of id and token: of two same calls at once, either may conflict first
-        IF FOUND THEN
-            RETURN;
-        END IF;
-    ELSIF successor_id <> same_successor THEN
+    ELSIF n.id <> same_successor THEN
         UPDATE oauth_refresh_token AS t
-        SET access_token_expires_at = greatest(
-                t.access_token_expires_at, expiry_without_row(answer_spent_refresh_token.access_token_expires_at, new_token)
-            ),
-            updated_at = now()
+        SET access_token_expires_at = greatest(t.access_token_expires_at, expiry_without_row(ends_at, new_token)), updated_at = now()
         WHERE t.id = r.id;
     END IF;
-
-    -- A repeated call gets what was written before, even if the session was extended or the client changed since.
-    earlier := find_issued_access_token(new_id, r.client_id, new_token, NULL, 'AccessTokenID');
-    IF earlier.authorization_id <> r.authorization_id THEN
-        PERFORM refuse_parameter('AccessTokenID', 'is that of another token');
-    ELSIF earlier.authorization_id IS NOT NULL THEN
-        scopes := earlier.scopes;
-        resources := earlier.resources;
-        authorization_details := earlier.authorization_details;
-        access_token_expires_at := earlier.expires_at;
+    IF without_row OR NOT FOUND THEN
+        -- A repeated call gets what was written before, even if the session was extended or the client changed since.
+        earlier := find_issued_access_token(new_id, r.client_id, new_token, NULL, 'AccessTokenID');
+        IF earlier.authorization_id <> r.authorization_id THEN
+            PERFORM refuse_parameter('AccessTokenID', 'is that of another token');
+        ELSIF earlier.authorization_id IS NOT NULL THEN
+            access := ROW(
+                NULL, NULL, NULL, earlier.scopes, earlier.resources, earlier.authorization_details, NULL, NULL, NULL, NULL
+            )::token_answer;
+            ends_at := earlier.expires_at;
+        END IF;
     END IF;
+    RETURN ROW(
+        verdict, give_subject(sector_of(c), r.user_id), in_session, access.scopes, access.resources, access.authorization_details,
+        r.successor_id, r.successor, n.expires_at, ends_at
+    )::token_answer;
 END
 $$;
 
-COMMENT ON FUNCTION public.answer_spent_refresh_token(spent public.refresh_token_id, judged public.outcome, parents text, c public.oauth_client, grace interval, until_used boolean, same_successor public.refresh_token_id, new_id public.access_token_id, new_token public.token_digest, without_row boolean, lifetime interval, ends_at timestamp with time zone, proven jsonb, act jsonb, data jsonb, access_scopes text[], access_resources text[], access_details jsonb, OUT outcome public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone, OUT session_id public.session_id, OUT sub public.subject, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb) IS 'Part of RotateRefreshToken: the outcome for a spent token, by judge_spent_refresh_token. A retry that is allowed what it asks for gets another access token here, or what the same call got before.';
+COMMENT ON FUNCTION public.answer_spent_refresh_token(spent public.refresh_token_id, judged public.outcome, fresh boolean, parents text, c public.oauth_client, grace interval, until_used boolean, same_successor public.refresh_token_id, new_id public.access_token_id, new_token public.token_digest, without_row boolean, lifetime interval, ends_at timestamp with time zone, proven jsonb, act jsonb, data jsonb, access public.token_answer) IS 'Part of RotateRefreshToken: the answer about a token that is spent, with a proof that is fresh. While its successor is unused, a repeated call is retried, and so is any within the client''s grace, or at any time if the client has that; a retry that is allowed what it asks for gets another access token, or what the same call got before. Once the successor is used, a repeated call is superseded. Otherwise the token is replayed, and the family ends (RFC 9700, section 4.14.2). VOLATILE, so that it sees what was committed while the statement waited for the token.';
 
 CREATE FUNCTION public.as_set(list text[]) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -1314,9 +1339,26 @@ CREATE FUNCTION public.is_public(c public.oauth_client) RETURNS boolean
 
 COMMENT ON FUNCTION public.is_public(c public.oauth_client) IS 'Whether a client is public: it can''t keep a secret (RFC 6749, section 2.1).';
 
+CREATE FUNCTION public.may_use_key(c public.oauth_client, method text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN CASE
+        WHEN method = 'private_key_jwt'
+        THEN c.token_endpoint_auth_method = method
+            OR (c.token_endpoint_auth_method IS NULL AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL)
+        WHEN method IN ('tls_client_auth', 'self_signed_tls_client_auth')
+        THEN c.token_endpoint_auth_method IN ('tls_client_auth', 'self_signed_tls_client_auth')
+    END;
+END
+$$;
+
+COMMENT ON FUNCTION public.may_use_key(c public.oauth_client, method text) IS 'Part of authenticates: whether a client may authenticate by a key or certificate. Not inlined, so that clients with a secret, or none, don''t pay for it.';
+
 CREATE FUNCTION public.authenticates(c public.oauth_client, method text, presented public.token_digest) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN COALESCE((((c).client_id IS NOT NULL) AND CASE WHEN (method = 'verified'::text) THEN true WHEN public.is_public(c) THEN (method = 'none'::text) WHEN (method = ANY (ARRAY['client_secret_basic'::text, 'client_secret_post'::text])) THEN ((COALESCE((c).token_endpoint_auth_method, method) = ANY (ARRAY['client_secret_basic'::text, 'client_secret_post'::text])) AND (((((c).client_secret)::text = (presented)::text) AND (((c).client_secret_expires_at IS NULL) OR (((c).client_secret_expires_at)::timestamp with time zone > now()))) OR public.is_older_secret(((c).client_id)::text, (presented)::text))) WHEN (method = 'private_key_jwt'::text) THEN (((c).token_endpoint_auth_method = method) OR (((c).token_endpoint_auth_method IS NULL) AND ((c).client_secret IS NULL) AND ((c).foreign_secret_hash IS NULL))) WHEN (method = ANY (ARRAY['tls_client_auth'::text, 'self_signed_tls_client_auth'::text])) THEN ((c).token_endpoint_auth_method = ANY (ARRAY['tls_client_auth'::text, 'self_signed_tls_client_auth'::text])) ELSE NULL::boolean END), false);
+    RETURN COALESCE((((c).client_id IS NOT NULL) AND CASE WHEN (method = 'verified'::text) THEN true WHEN public.is_public(c) THEN (method = 'none'::text) WHEN (method = ANY (ARRAY['client_secret_basic'::text, 'client_secret_post'::text])) THEN ((COALESCE((c).token_endpoint_auth_method, method) = ANY (ARRAY['client_secret_basic'::text, 'client_secret_post'::text])) AND (((((c).client_secret)::text = (presented)::text) AND (((c).client_secret_expires_at IS NULL) OR (((c).client_secret_expires_at)::timestamp with time zone > now()))) OR public.is_older_secret(((c).client_id)::text, (presented)::text))) ELSE public.may_use_key(c, method) END), false);
 
 COMMENT ON FUNCTION public.authenticates(c public.oauth_client, method text, presented public.token_digest) IS 'Whether a client is authenticated by a method of the kind that it is registered for (RFC 6749, section 2.3; RFC 7591, section 2). A secret is compared by its digest; a key or certificate has been verified by the server. The method verified means that the server has authenticated the client in a step of its own. A client without a registered method may use its secret, or a key if it has no secret. Never NULL.';
 
@@ -1355,6 +1397,12 @@ END
 $$;
 
 COMMENT ON FUNCTION public.client_is_used(of_client text, agreed_since timestamp with time zone) IS 'Part of MarkUnusedClients: whether there is anything that a client has asked for or was granted, dead or live, or a consent of no earlier than agreed_since. VOLATILE, so that it sees what was committed before the client was locked.';
+
+CREATE FUNCTION public.client_key(client_id text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (octet_length(client_id) > 64) THEN md5(client_id) ELSE client_id END;
+
+COMMENT ON FUNCTION public.client_key(client_id text) IS 'The key of a client in ended_grants. A long client_id is hashed.';
 
 CREATE FUNCTION public.common_host(uris text[]) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -1894,6 +1942,12 @@ CREATE FUNCTION public.give_subject(of_sector text, of_user text) RETURNS public
 
 COMMENT ON FUNCTION public.give_subject(of_sector text, of_user text) IS 'The subject (sub) by which a client of a sector knows a user: the id of the user, or a pairwise subject, which is made at its first use. of_sector is sector_of() the client.';
 
+CREATE FUNCTION public.session_is_live(s public.session, u public."user") RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN COALESCE((public.session_goes_on(s, u) AND ((u).suspended_at IS NULL) AND ((u).deleted_at IS NULL)), false);
+
+COMMENT ON FUNCTION public.session_is_live(s public.session, u public."user") IS 'Whether a session of the user is live. Never NULL.';
+
 CREATE FUNCTION public.user_refusal(u public."user") RETURNS public.outcome
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (((u).id IS NULL) OR ((u).deleted_at IS NOT NULL)) THEN 'unknown'::public.outcome WHEN ((u).suspended_at IS NOT NULL) THEN 'suspended'::public.outcome ELSE NULL::public.outcome END;
@@ -1932,6 +1986,12 @@ $$;
 
 COMMENT ON FUNCTION public.is_in_force(a public.oauth_authorization) IS 'Whether a live family has something that can still be used: a code, or a token that has neither expired nor been spent or revoked. Never NULL.';
 
+CREATE FUNCTION public.is_pairwise(c public.oauth_client) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((c).subject_type <> 'public'::text);
+
+COMMENT ON FUNCTION public.is_pairwise(c public.oauth_client) IS 'Whether a client knows its users by pairwise subjects (OpenID Connect Core, section 8). A subject_type that is neither public nor NULL counts as pairwise. NULL without a subject_type.';
+
 CREATE FUNCTION public.is_redirect_uri(uri text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path TO 'public', 'pg_temp'
@@ -1962,9 +2022,20 @@ CREATE FUNCTION public.is_shown(field text) RETURNS boolean
 
 COMMENT ON FUNCTION public.is_shown(field text) IS 'Whether users see a column of a client when they are asked for consent.';
 
+CREATE FUNCTION public.long_list_is_within(part text[], whole text[]) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN jsonb_object(whole, whole) ?& part;
+END
+$$;
+
+COMMENT ON FUNCTION public.long_list_is_within(part text[], whole text[]) IS 'Part of is_within, for lists that are searched as the keys of an object. Not inlined, so that calls with short lists don''t pay for it.';
+
 CREATE FUNCTION public.is_within(part text[], whole text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (cardinality(part) <= 32) THEN (part <@ whole) ELSE (jsonb_object(whole, whole) ?& part) END;
+    RETURN CASE WHEN (cardinality(part) <= 32) THEN (part <@ whole) ELSE public.long_list_is_within(part, whole) END;
 
 COMMENT ON FUNCTION public.is_within(part text[], whole text[]) IS 'Whether all values of a list are in another one. NULL if one of the lists is.';
 
@@ -2201,92 +2272,6 @@ $$;
 
 COMMENT ON FUNCTION public.judge_registration_update(c public.oauth_client, of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean, verified text, subject_type text, redirect_uris text[], grant_types text[]) IS 'Part of UpdateRegistration: why it changed nothing. c is the client as the statement saw it when it began; where nothing stands against that, it has waited, and the client is read again. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none; the rest is as in leaves_sector. VOLATILE, so that it sees what was committed while the statement waited for the client.';
 
-CREATE TABLE public.oauth_refresh_token (
-    id public.stored_refresh_token_id NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    token public.stored_token_digest NOT NULL,
-    client_id public.client_id NOT NULL,
-    session_id public.session_id,
-    user_id public.user_id NOT NULL,
-    reference_id public.stored_reference_id,
-    expires_at timestamp with time zone,
-    revoked timestamp with time zone,
-    scopes public.text_list NOT NULL,
-    auth_time timestamp with time zone,
-    resources public.text_list,
-    authorization_details public.stored_array,
-    confirmation public.stored_confirmation,
-    authorization_code_id public.authorization_id,
-    authorization_id public.authorization_id NOT NULL,
-    successor public.stored_token_digest,
-    successor_id public.refresh_token_id,
-    access_token_expires_at timestamp with time zone,
-    data public.stored_object,
-    requested_user_info_claims public.text_list,
-    rotated_at timestamp with time zone,
-    rotation_replay_response text,
-    rotation_replay_expires_at timestamp with time zone,
-    CONSTRAINT oauth_refresh_token_rotated_is_revoked CHECK ((((successor IS NULL) = (successor_id IS NULL)) AND ((successor IS NULL) OR (revoked IS NOT NULL))))
-)
-WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.05');
-
-COMMENT ON TABLE public.oauth_refresh_token IS 'Refresh tokens (RFC 6749, section 1.5). Spent ones are kept, so that reuse is recognised.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.token IS 'Digest of the refresh token.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.reference_id IS 'The tenant in which the grant was made.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.expires_at IS 'When the token expires. NULL means never.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.revoked IS 'When the token was spent. A spent token has a successor, unless another server spent it.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.scopes IS 'Scopes that the token can still grant.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.auth_time IS 'When the user last authenticated.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.resources IS 'Resource indicators of the grant (RFC 8707).';
-
-COMMENT ON COLUMN public.oauth_refresh_token.authorization_details IS 'authorization_details of the grant (RFC 9396).';
-
-COMMENT ON COLUMN public.oauth_refresh_token.confirmation IS 'The key to which the token is bound (RFC 7800).';
-
-COMMENT ON COLUMN public.oauth_refresh_token.authorization_code_id IS 'Identifier of what the grant began with, carried through every rotation: another server''s own, or authorization_id.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.authorization_id IS 'The family. A trigger sets it for a server that doesn''t know the column.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.successor IS 'Digest of the token that replaced this one when it was rotated.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.successor_id IS 'Primary key of the successor. No foreign key: either row may be collected first.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.access_token_expires_at IS 'Expiry of the last access token without a row that was issued with this one or, after a retry, for it. The row is kept until then.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.data IS 'Data that a library on top keeps with the token.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.requested_user_info_claims IS 'For a better-auth server, like the columns after it: what the claims parameter asked for.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.rotated_at IS 'When a better-auth server rotated the token. RotateRefreshToken sets revoked and successor instead.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_response IS 'The answer that a better-auth server repeats to a retry, encrypted by it.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_expires_at IS 'How long a better-auth server repeats that answer.';
-
-CREATE FUNCTION public.judge_renewed(c public.oauth_client, r public.oauth_refresh_token, scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, compared_types text[]) RETURNS public.outcome
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path TO 'public', 'pg_temp'
-    AS $$
-BEGIN
-    IF cardinality(r.scopes) > 0 AND cardinality(kept_within(r.scopes, coalesce(c.scopes, default_scopes))) = 0 THEN
-        RETURN 'invalid_scope';
-    END IF;
-    RETURN judge_narrowed(
-        c, scopes, r.scopes, default_scopes, resources, r.resources, default_resources, details, r.authorization_details, compared_types
-    );
-END
-$$;
-
-COMMENT ON FUNCTION public.judge_renewed(c public.oauth_client, r public.oauth_refresh_token, scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, compared_types text[]) IS 'Part of RotateRefreshToken: what is amiss with what is asked for, or with what a client may still have of a token''s scopes and resources. invalid_scope, invalid_target or invalid_authorization_details; NULL if nothing is.';
-
 CREATE FUNCTION public.judge_repeated_grant(family public.authorization_id, of_client public.client_id, of_user public.user_id, of_scopes text[], of_resources text[], of_details jsonb, issued_as public.access_token_id, access_token public.token_digest, issued_with public.refresh_token_id, refresh_token public.token_digest, OUT verdict public.outcome, OUT access_token_expires_at timestamp with time zone, OUT refresh_token_expires_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -2366,54 +2351,6 @@ $_$;
 
 COMMENT ON FUNCTION public.judge_request(c public.oauth_client, redirect_uri text, response_type text, code_challenge text, code_challenge_method text, pushed boolean, scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, default_types text[]) IS 'What is amiss with an authorization request, by the client''s registration; NULL if nothing is. What comes first: whether an answer may be sent at all, then the request, then what it asks for.';
 
-CREATE FUNCTION public.judge_spent_refresh_token(spent public.refresh_token_id, same_successor public.refresh_token_id, grace interval, until_used boolean, OUT verdict public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT successor_expires_at timestamp with time zone, OUT since timestamp with time zone) RETURNS record
-    LANGUAGE plpgsql
-    SET search_path TO 'public', 'pg_temp'
-    AS $$
-DECLARE
-    r oauth_refresh_token;
-    n oauth_refresh_token;
-BEGIN
-    SELECT t.* INTO r FROM oauth_refresh_token AS t WHERE t.id = spent FOR KEY SHARE;
-    SELECT t.* INTO n FROM oauth_refresh_token AS t WHERE t.id = r.successor_id;
-    SELECT coalesce(c.refresh_grace, grace), coalesce(c.refresh_grace_until_used, until_used) INTO grace, until_used
-    FROM oauth_client AS c
-    WHERE c.client_id = r.client_id;
-    verdict := CASE
-        WHEN r.id IS NULL THEN 'unknown'
-        WHEN r.successor_id IS NULL THEN 'replayed'
-        -- collected: if the family goes on, it was used before
-        WHEN n.revoked IS NOT NULL
-            OR n.id IS NULL AND EXISTS (SELECT FROM oauth_refresh_token AS x WHERE x.authorization_id = r.authorization_id AND x.revoked IS NULL)
-        -- the same call again is no other presentation: whoever made it gave it up, and the database got to it later
-        THEN CASE WHEN r.successor_id = same_successor THEN 'superseded' ELSE 'replayed' END
-        WHEN n.id IS NULL OR n.expires_at <= now() THEN 'expired'
-        WHEN r.successor_id = same_successor OR until_used OR (grace > interval '0' AND now() < r.revoked + grace) THEN 'retried'
-        ELSE 'replayed'
-    END;
-    IF verdict = 'retried' THEN
-        successor := r.successor;
-        successor_id := r.successor_id;
-        successor_expires_at := n.expires_at;
-        since := CASE WHEN r.successor_id = same_successor THEN r.revoked ELSE now() END;
-    ELSIF verdict = 'replayed' THEN
-        UPDATE oauth_authorization AS a
-        SET revoked_at = now(), revoked_reason = 'refresh_token_reused', updated_at = now()
-        WHERE a.id = r.authorization_id AND a.revoked_at IS NULL;
-        -- Another server spent it, so it is not known which tokens descend from it: all grants of the pair end.
-        IF r.successor_id IS NULL THEN
-            UPDATE "user" AS u
-            SET ended_grants = end_pair(u.ended_grants, r.client_id, ''),
-                grants_epoch = u.grants_epoch + (end_pair(u.ended_grants, r.client_id, '') = '{}')::integer,
-                updated_at = now()
-            WHERE u.id = r.user_id;
-        END IF;
-    END IF;
-END
-$$;
-
-COMMENT ON FUNCTION public.judge_spent_refresh_token(spent public.refresh_token_id, same_successor public.refresh_token_id, grace interval, until_used boolean, OUT verdict public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT successor_expires_at timestamp with time zone, OUT since timestamp with time zone) IS 'Part of RotateRefreshToken: the verdict about a spent token. While its successor is unused, it is retried for a repeated call, within the client''s grace, or at any time if the client has that. Once its successor is used, a repeated call is superseded. Otherwise it is replayed, and the family ends (RFC 9700, section 4.14.2). VOLATILE, so that it sees what was committed while the statement waited for the token.';
-
 CREATE FUNCTION public.keep_finite() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -2454,7 +2391,7 @@ COMMENT ON FUNCTION public.keep_sector() IS 'Trigger: gives a client with pairwi
 
 CREATE FUNCTION public.key_fits(bound_to jsonb, proven jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN ((bound_to IS NULL) OR (COALESCE(proven, '{}'::jsonb) @> bound_to));
+    RETURN COALESCE((COALESCE(proven, '{}'::jsonb) @> bound_to), true);
 
 COMMENT ON FUNCTION public.key_fits(bound_to jsonb, proven jsonb) IS 'Whether the key that a caller has proven to hold is the one that a grant is bound to (RFC 7800). True if the grant is bound to none.';
 
@@ -2639,27 +2576,105 @@ $$;
 
 COMMENT ON FUNCTION public.missing_authorization_details(asked jsonb, agreed jsonb) IS 'The elements of one list of authorization_details (RFC 9396) that the other one does not have, whole and equal. NULL if there is none. A parameter that is not a list is an error.';
 
-CREATE FUNCTION public.narrow_details(asked jsonb, held jsonb, types text[]) RETURNS jsonb
+CREATE TABLE public.oauth_refresh_token (
+    id public.stored_refresh_token_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    token public.stored_token_digest NOT NULL,
+    client_id public.client_id NOT NULL,
+    session_id public.session_id,
+    user_id public.user_id NOT NULL,
+    reference_id public.stored_reference_id,
+    expires_at timestamp with time zone,
+    revoked timestamp with time zone,
+    scopes public.text_list NOT NULL,
+    auth_time timestamp with time zone,
+    resources public.text_list,
+    authorization_details public.stored_array,
+    confirmation public.stored_confirmation,
+    authorization_code_id public.authorization_id,
+    authorization_id public.authorization_id NOT NULL,
+    successor public.stored_token_digest,
+    successor_id public.refresh_token_id,
+    access_token_expires_at timestamp with time zone,
+    data public.stored_object,
+    requested_user_info_claims public.text_list,
+    rotated_at timestamp with time zone,
+    rotation_replay_response text,
+    rotation_replay_expires_at timestamp with time zone,
+    CONSTRAINT oauth_refresh_token_rotated_is_revoked CHECK ((((successor IS NULL) = (successor_id IS NULL)) AND ((successor IS NULL) OR (revoked IS NOT NULL))))
+)
+WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.05');
+
+COMMENT ON TABLE public.oauth_refresh_token IS 'Refresh tokens (RFC 6749, section 1.5). Spent ones are kept, so that reuse is recognised.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.token IS 'Digest of the refresh token.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.reference_id IS 'The tenant in which the grant was made.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.expires_at IS 'When the token expires. NULL means never.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.revoked IS 'When the token was spent. A spent token has a successor, unless another server spent it.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.scopes IS 'Scopes that the token can still grant.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.auth_time IS 'When the user last authenticated.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.resources IS 'Resource indicators of the grant (RFC 8707).';
+
+COMMENT ON COLUMN public.oauth_refresh_token.authorization_details IS 'authorization_details of the grant (RFC 9396).';
+
+COMMENT ON COLUMN public.oauth_refresh_token.confirmation IS 'The key to which the token is bound (RFC 7800).';
+
+COMMENT ON COLUMN public.oauth_refresh_token.authorization_code_id IS 'Identifier of what the grant began with, carried through every rotation: another server''s own, or authorization_id.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.authorization_id IS 'The family. A trigger sets it for a server that doesn''t know the column.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.successor IS 'Digest of the token that replaced this one when it was rotated.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.successor_id IS 'Primary key of the successor. No foreign key: either row may be collected first.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.access_token_expires_at IS 'Expiry of the last access token without a row that was issued with this one or, after a retry, for it. The row is kept until then.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.data IS 'Data that a library on top keeps with the token.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.requested_user_info_claims IS 'For a better-auth server, like the columns after it: what the claims parameter asked for.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.rotated_at IS 'When a better-auth server rotated the token. RotateRefreshToken sets revoked and successor instead.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_response IS 'The answer that a better-auth server repeats to a retry, encrypted by it.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_expires_at IS 'How long a better-auth server repeats that answer.';
+
+CREATE FUNCTION public.narrow_renewed(c public.oauth_client, r public.oauth_refresh_token, scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, compared_types text[]) RETURNS public.token_answer
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO 'public', 'pg_temp'
     AS $$
+DECLARE
+    kept text[];
 BEGIN
-    RETURN details_of_types(coalesce(details_as_set(asked), held), types);
+    kept := kept_within(r.scopes, coalesce(c.scopes, default_scopes));
+    RETURN ROW(
+        CASE
+            WHEN cardinality(r.scopes) > 0 AND cardinality(kept) = 0 THEN 'invalid_scope'::outcome
+            ELSE coalesce(
+                judge_narrowed(
+                    c, scopes, r.scopes, default_scopes, resources, r.resources, default_resources, details, r.authorization_details,
+                    compared_types
+                ),
+                'rotated'
+            )
+        END,
+        NULL, NULL,
+        asked_or_granted(scopes, kept),
+        asked_or_granted(resources, kept_within(r.resources, coalesce(c.resources, default_resources))),
+        details_of_types(coalesce(details_as_set(details), r.authorization_details), c.authorization_details_types),
+        NULL, NULL, NULL, NULL
+    )::token_answer;
 END
 $$;
 
-COMMENT ON FUNCTION public.narrow_details(asked jsonb, held jsonb, types text[]) IS 'The authorization_details that are asked for or, if none are, those held, as far as they are of the types; all if the types are NULL.';
-
-CREATE FUNCTION public.narrow_list(asked text[], held text[], allowed text[]) RETURNS public.text_list
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path TO 'public', 'pg_temp'
-    AS $$
-BEGIN
-    RETURN asked_or_granted(asked, kept_within(held, allowed));
-END
-$$;
-
-COMMENT ON FUNCTION public.narrow_list(asked text[], held text[], allowed text[]) IS 'The scopes or resources that are asked for or, if none are, those held that are still allowed.';
+COMMENT ON FUNCTION public.narrow_renewed(c public.oauth_client, r public.oauth_refresh_token, scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, compared_types text[]) IS 'Part of RotateRefreshToken: the scopes, resources and authorization_details that the new access token is to have, which are those asked for or, if none are, those of the refresh token that the client may still have. The outcome is rotated or what is amiss with them: invalid_scope, invalid_target or invalid_authorization_details.';
 
 CREATE FUNCTION public.new_authorization_id() RETURNS public.authorization_id
     LANGUAGE sql PARALLEL SAFE
@@ -2883,9 +2898,9 @@ COMMENT ON FUNCTION public.return_initial_access_token(presented public.token_di
 
 CREATE FUNCTION public.sector_of(c public.oauth_client) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN ((c).subject_type <> 'public'::text) THEN COALESCE(((c).sector_identifier)::text, public.own_sector(((c).client_id)::text)) ELSE NULL::text END;
+    RETURN CASE WHEN public.is_pairwise(c) THEN COALESCE(((c).sector_identifier)::text, public.own_sector(((c).client_id)::text)) ELSE NULL::text END;
 
-COMMENT ON FUNCTION public.sector_of(c public.oauth_client) IS 'The sector in which a client knows its users by pairwise subjects (OpenID Connect Core, section 8.1). NULL if it knows them by their ids. A subject_type that is neither public nor NULL counts as pairwise.';
+COMMENT ON FUNCTION public.sector_of(c public.oauth_client) IS 'The sector in which a client knows its users by pairwise subjects (OpenID Connect Core, section 8.1). NULL if it knows them by their ids.';
 
 CREATE FUNCTION public.settled(verdict public.outcome) RETURNS public.outcome
     LANGUAGE plpgsql
@@ -3039,9 +3054,15 @@ COMMENT ON FUNCTION public.store_client_secret(client public.oauth_client_id, se
 
 CREATE FUNCTION public.subject_of(c public.oauth_client, of_client text, of_user text) RETURNS public.subject
     LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN CASE WHEN ((((c).client_id)::text = of_client) AND (public.sector_of(c) IS NULL)) THEN of_user WHEN (of_user IS NOT NULL) THEN (public.known_subject(of_client, of_user))::text ELSE NULL::text END;
+    RETURN CASE WHEN ((((c).client_id)::text = of_client) AND (public.is_pairwise(c) IS NOT TRUE)) THEN of_user ELSE (public.known_subject(of_client, of_user))::text END;
 
-COMMENT ON FUNCTION public.subject_of(c public.oauth_client, of_client text, of_user text) IS 'The subject (sub) by which a client knows a user. It writes nothing, so it is NULL for a client with pairwise subjects that has been granted nothing yet. c spares a look-up if it is the client''s row.';
+COMMENT ON FUNCTION public.subject_of(c public.oauth_client, of_client text, of_user text) IS 'The subject (sub) by which a client knows a user; NULL without a user. It writes nothing, so it is NULL for a client with pairwise subjects that has been granted nothing yet. c spares a look-up if it is the client''s row.';
+
+CREATE FUNCTION public.tenant_key(reference_id text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (reference_id IS NULL) THEN '-'::text WHEN (octet_length(reference_id) > 64) THEN ('.'::text || md5(reference_id)) ELSE ('.'::text || reference_id) END;
+
+COMMENT ON FUNCTION public.tenant_key(reference_id text) IS 'The key of a tenant in ended_grants. A long reference_id is hashed. If two hashes collide, ending one tenant''s grants ends the other''s too, which is safe.';
 
 CREATE FUNCTION public.was_granted_by(assertion public.token_digest, of_token public.access_token_id) RETURNS boolean
     LANGUAGE plpgsql

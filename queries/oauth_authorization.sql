@@ -557,10 +557,7 @@ WITH presented AS MATERIALIZED (
     FOR NO KEY UPDATE OF a
 ), judged AS MATERIALIZED (
     SELECT f.c::oauth_client AS c, f.a::oauth_authorization AS a, f.has_refresh_token, sector_of(f.c) AS sector,
-        (f.a).id::authorization_id AS id, (f.a).user_id::user_id AS user_id, (CASE WHEN f.parents = 'locked' THEN (f.a).session_id END)::session_id AS session_id,
-        (f.a).reference_id::reference_id AS reference_id, (f.a).granted_scopes::text[] AS granted_scopes, (f.a).nonce::text AS nonce,
-        (f.a).claims::jsonb AS claims, (f.a).auth_time::timestamptz AS auth_time, (f.a).acr::text AS acr, (f.a).amr::text[] AS amr,
-        ((f.c).metadata ->> 'id_token_signed_response_alg')::text AS id_token_signed_response_alg,
+        (CASE WHEN f.parents = 'locked' THEN (f.a).session_id END)::session_id AS session_id,
         asked_or_granted(@resources::text[], (f.a).resources)::text[] AS access_resources,
         coalesce(details_as_set(sqlc.narg('authorization_details')::jsonb), (f.a).authorization_details)::jsonb AS access_details,
         -- counted from the redemption, so that a repeated call gets the same answer
@@ -595,22 +592,20 @@ WITH presented AS MATERIALIZED (
         )::outcome AS outcome
     FROM family AS f
 ), redeemed AS (
-    UPDATE oauth_authorization AS a
+    UPDATE oauth_authorization AS t
     SET redeemed_at = now(), redeemed_as = @access_token_id::access_token_id,
-        confirmation = CASE WHEN is_public(j.c) THEN coalesce(a.confirmation, sqlc.narg('confirmation')::token_confirmation) END,
+        confirmation = CASE WHEN is_public(j.c) THEN coalesce(t.confirmation, sqlc.narg('confirmation')::token_confirmation) END,
         max_expires_at = j.family_ends_at,
         expires_at = CASE WHEN @access_token_without_row::boolean AND NOT j.has_refresh_token
-            THEN expiry_without_row(least(j.access_token_ends_at, j.family_ends_at), sqlc.narg('access_token')::token_digest)
+            THEN least(j.access_token_ends_at, j.family_ends_at)
         END,
         updated_at = now()
     FROM judged AS j
-    WHERE a.id = j.id AND j.outcome = 'redeemed'
-    RETURNING a.id, a.client_id, a.user_id, a.reference_id, a.granted_scopes, a.auth_time, a.resources, a.authorization_details,
-        a.confirmation AS family_confirmation, give_subject(j.sector, a.user_id) AS sub, j.session_id, j.access_resources, j.access_details,
-        NOT @access_token_without_row::boolean AS access_token_has_row,
+    WHERE t.id = (j.a).id AND j.outcome = 'redeemed'
+    RETURNING t::oauth_authorization AS a, give_subject(j.sector, t.user_id) AS sub, j.session_id, j.access_resources, j.access_details,
+        j.has_refresh_token,
         least(j.access_token_ends_at, j.family_ends_at)::timestamptz AS access_token_expires_at,
         (CASE WHEN j.has_refresh_token THEN sqlc.narg('refresh_token_id')::refresh_token_id END)::refresh_token_id AS refresh_token_id,
-        (CASE WHEN j.has_refresh_token THEN sqlc.narg('refresh_token')::token_digest END)::token_digest AS refresh_token,
         (CASE WHEN j.has_refresh_token THEN least(
             expiry(now(), @refresh_token_lifetime::interval, (j.c).refresh_token_lifetime, 'RefreshTokenLifetime'), j.family_ends_at
         ) END)::timestamptz AS refresh_token_expires_at
@@ -619,69 +614,83 @@ WITH presented AS MATERIALIZED (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
         confirmation, authorization_id, authorization_code_id, data, access_token_expires_at
     )
-    SELECT g.refresh_token_id, g.refresh_token, g.client_id, g.session_id, g.user_id, g.reference_id, g.refresh_token_expires_at,
-        g.granted_scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id, sqlc.narg('data')::jsonb,
-        CASE WHEN NOT g.access_token_has_row THEN expiry_without_row(g.access_token_expires_at, sqlc.narg('access_token')::token_digest) END
+    SELECT g.refresh_token_id, sqlc.narg('refresh_token')::token_digest, (g.a).client_id, g.session_id, (g.a).user_id, (g.a).reference_id,
+        g.refresh_token_expires_at, (g.a).granted_scopes, (g.a).auth_time, (g.a).resources, (g.a).authorization_details,
+        (g.a).confirmation, (g.a).id, (g.a).id, sqlc.narg('data')::jsonb,
+        CASE WHEN @access_token_without_row::boolean THEN g.access_token_expires_at END
     FROM redeemed AS g
-    WHERE g.refresh_token IS NOT NULL
+    WHERE g.has_refresh_token
 ), new_access_token AS (
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
         confirmation, authorization_id, authorization_code_id, data
     )
-    SELECT @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, g.client_id, g.session_id, g.user_id, g.reference_id,
-        g.refresh_token_id, g.access_token_expires_at, g.granted_scopes, g.access_resources, g.access_details,
-        sqlc.narg('confirmation')::token_confirmation, g.id, g.id, sqlc.narg('data')::jsonb
+    SELECT @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, (g.a).client_id, g.session_id, (g.a).user_id,
+        (g.a).reference_id, g.refresh_token_id, g.access_token_expires_at, (g.a).granted_scopes, g.access_resources, g.access_details,
+        sqlc.narg('confirmation')::token_confirmation, (g.a).id, (g.a).id, sqlc.narg('data')::jsonb
     FROM redeemed AS g
-    WHERE g.access_token_has_row
+    WHERE NOT @access_token_without_row::boolean
     ON CONFLICT DO NOTHING -- the id or token of another one is refused below
     RETURNING id
 ), answer AS MATERIALIZED (
-    -- w is about a call that is repeated
-    SELECT coalesce(g.sub, w.sub)::subject AS sub, coalesce(g.refresh_token_id, w.refresh_token_id)::refresh_token_id AS refresh_token_id,
-        coalesce(g.refresh_token_expires_at, w.refresh_token_expires_at)::timestamptz AS refresh_token_expires_at,
-        coalesce(g.access_resources, w.resources)::text[] AS resources,
-        coalesce(g.access_details, w.authorization_details)::jsonb AS authorization_details,
-        (CASE
-            WHEN g.id IS NULL THEN w.access_token_expires_at
-            WHEN EXISTS (SELECT FROM new_access_token)
-                OR (find_issued_access_token(
-                    @access_token_id::access_token_id, g.client_id, sqlc.narg('access_token')::token_digest, NULL, 'AccessTokenID'
-                )).authorization_id IS NULL
-            THEN g.access_token_expires_at
-            ELSE refuse_parameter('AccessTokenID', 'is that of another token')::timestamptz
-        END)::timestamptz AS access_token_expires_at,
-        CASE WHEN j.outcome = 'replayed' THEN end_replayed_family(j.id) END AS replayed_family
+    SELECT CASE
+            WHEN (g.a).id IS NOT NULL
+            THEN ROW(
+                NULL, g.sub, NULL, NULL, g.access_resources, g.access_details, g.refresh_token_id, NULL, g.refresh_token_expires_at,
+                CASE
+                    WHEN NOT EXISTS (SELECT FROM new_access_token)
+                        AND (find_issued_access_token(
+                            @access_token_id::access_token_id, (g.a).client_id, sqlc.narg('access_token')::token_digest, NULL, 'AccessTokenID'
+                        )).authorization_id IS NOT NULL
+                    THEN refuse_parameter('AccessTokenID', 'is that of another token')::timestamptz
+                    WHEN @access_token_without_row::boolean
+                    THEN expiry_without_row(g.access_token_expires_at, sqlc.narg('access_token')::token_digest)
+                    ELSE g.access_token_expires_at
+                END
+            )::token_answer
+            WHEN j.outcome = 'retried'
+            THEN answer_redeemed_code(
+                j.a, j.sector, sqlc.narg('refresh_token_id')::refresh_token_id, sqlc.narg('refresh_token')::token_digest,
+                @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, @access_token_without_row::boolean,
+                least(j.access_token_ends_at, j.family_ends_at), j.access_resources, j.access_details
+            )
+        END AS given,
+        CASE WHEN j.outcome = 'replayed' THEN end_replayed_family((j.a).id) END AS replayed_family
     FROM judged AS j
     LEFT JOIN redeemed AS g ON true
-    CROSS JOIN answer_redeemed_code(
-        CASE WHEN j.outcome = 'retried' THEN j.a END, j.sector, sqlc.narg('refresh_token_id')::refresh_token_id,
-        sqlc.narg('refresh_token')::token_digest, @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest,
-        @access_token_without_row::boolean, least(j.access_token_ends_at, j.family_ends_at), j.access_resources, j.access_details
-    ) AS w (sub, refresh_token_id, refresh_token_expires_at, access_token_expires_at, resources, authorization_details)
+), told AS (
+    SELECT j.outcome, (j.a).id::authorization_id AS authorization_id, (j.a).user_id::user_id AS user_id, (w.given).sub::subject AS sub,
+        j.session_id, (j.a).reference_id::reference_id AS reference_id, (j.a).granted_scopes::text[] AS granted_scopes,
+        (w.given).resources::text[] AS resources, (w.given).authorization_details::jsonb AS authorization_details,
+        (j.a).nonce::text AS nonce, (j.a).claims::jsonb AS claims, (j.a).auth_time::timestamptz AS auth_time, (j.a).acr::text AS acr,
+        (j.a).amr::text[] AS amr, (w.given).refresh_token_id::refresh_token_id AS refresh_token_id,
+        (w.given).access_token_expires_at::timestamptz AS access_token_expires_at,
+        (w.given).refresh_token_expires_at::timestamptz AS refresh_token_expires_at,
+        ((j.c).metadata ->> 'id_token_signed_response_alg')::text AS id_token_signed_response_alg,
+        CASE
+            WHEN j.outcome <> 'mismatched' THEN NULL
+            WHEN (j.a).client_id <> (j.c).client_id THEN 'client'
+            WHEN sqlc.narg('code_challenge')::text IS DISTINCT FROM (j.a).code_challenge THEN 'code_challenge'
+            WHEN coalesce(sqlc.narg('redirect_uri')::text, CASE WHEN (j.a).code_challenge IS NOT NULL THEN (j.a).redirect_uri END)
+                IS DISTINCT FROM (j.a).redirect_uri THEN 'redirect_uri'
+            ELSE 'key'
+        END AS why
+    FROM judged AS j
+    LEFT JOIN answer AS w ON true
 )
 SELECT (CASE
-        WHEN j.outcome = 'redeemed' THEN 'redeemed' -- nothing to note
+        WHEN t.outcome = 'redeemed' THEN 'redeemed' -- nothing to note
         ELSE noted(
-            coalesce(j.outcome, CASE WHEN EXISTS (SELECT FROM presented) THEN 'unknown' ELSE 'unauthenticated' END::outcome)::outcome,
-            'RedeemAuthorizationCode', of_user => j.user_id, of_client => @client_id::client_id, of_session => j.session_id, of_family => j.id,
-            why => CASE
-                WHEN j.outcome IS DISTINCT FROM 'mismatched' THEN NULL
-                WHEN (j.a).client_id <> @client_id::client_id THEN 'client'
-                WHEN sqlc.narg('code_challenge')::text IS DISTINCT FROM (j.a).code_challenge THEN 'code_challenge'
-                WHEN coalesce(sqlc.narg('redirect_uri')::text, CASE WHEN (j.a).code_challenge IS NOT NULL THEN (j.a).redirect_uri END)
-                    IS DISTINCT FROM (j.a).redirect_uri THEN 'redirect_uri'
-                ELSE 'key'
-            END,
-            from_address => sqlc.narg('ip_address')::text
+            coalesce(t.outcome, CASE WHEN EXISTS (SELECT FROM presented) THEN 'unknown' ELSE 'unauthenticated' END::outcome)::outcome,
+            'RedeemAuthorizationCode', of_user => t.user_id, of_client => @client_id::client_id, of_session => t.session_id,
+            of_family => t.authorization_id, why => t.why, from_address => sqlc.narg('ip_address')::text
         )
     END)::outcome AS outcome,
-    j.id AS authorization_id, j.user_id, w.sub, j.session_id, j.reference_id, j.granted_scopes, w.resources, w.authorization_details, j.nonce,
-    j.claims, j.auth_time, j.acr, j.amr, w.refresh_token_id, w.access_token_expires_at, w.refresh_token_expires_at,
-    j.id_token_signed_response_alg
+    t.authorization_id, t.user_id, t.sub, t.session_id, t.reference_id, t.granted_scopes, t.resources, t.authorization_details, t.nonce,
+    t.claims, t.auth_time, t.acr, t.amr, t.refresh_token_id, t.access_token_expires_at, t.refresh_token_expires_at,
+    t.id_token_signed_response_alg
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN judged AS j ON true
-LEFT JOIN answer AS w ON true;
+LEFT JOIN told AS t ON true;
 
 -- IssueGrant grants a client access to a user's resources without a request or a code, and issues the tokens (RFC 6749, section 4.5). It is
 -- for extension grants, impersonation and administrators. The server has decided that the user may be acted for; this call decides what the
@@ -905,7 +914,7 @@ SELECT noted(
 -- rows that are locked.
 -- name: MarkDeadAuthorizations :one
 WITH page AS MATERIALIZED (
-    SELECT p.id
+    SELECT p.id, p.ctid::tid AS ctid
     FROM oauth_authorization AS p
     WHERE p.id > @after_id::authorization_id
     ORDER BY p.id
@@ -921,7 +930,7 @@ WITH page AS MATERIALIZED (
     JOIN oauth_client AS c ON c.client_id = a.client_id
     JOIN "user" AS u ON u.id = a.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE a.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+    WHERE a.ctid = ANY (ARRAY(SELECT p.ctid FROM page AS p))
       AND a.revoked_at IS NULL
       AND a.status = 'approved'
       AND (

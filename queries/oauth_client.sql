@@ -760,7 +760,7 @@ FROM (VALUES (true)) AS one (n);
 WITH bounds AS MATERIALIZED (
     SELECT now() - (deadline(@unused_for::interval, NULL, 'UnusedFor') - now()) AS unused_before, @retention::interval AS retention
 ), page AS MATERIALIZED (
-    SELECT p.id
+    SELECT p.id, p.ctid::tid AS ctid
     FROM oauth_client AS p
     WHERE p.id > @after_id::oauth_client_id
     ORDER BY p.id
@@ -770,7 +770,7 @@ WITH bounds AS MATERIALIZED (
     SELECT c.id, c.client_id, c.unused_since, b.unused_before, c.unused_checked_at > now() - b.retention AS is_watched
     FROM bounds AS b
     CROSS JOIN oauth_client AS c
-    WHERE c.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+    WHERE c.ctid = ANY (ARRAY(SELECT p.ctid FROM page AS p))
       AND NOT c.disabled -- nor deleted
       AND (@any_client::boolean OR c.registration_access_token IS NOT NULL OR c.document_fetched_at IS NOT NULL)
       AND NOT coalesce(c.grant_types, '{}') && ARRAY['client_credentials', 'urn:ietf:params:oauth:grant-type:token-exchange']

@@ -286,7 +286,7 @@ LEFT JOIN oauth_consent AS g ON g.user_id = e.id
 -- begin with the empty id and go on with last_id, which is NULL when no consent is left. It skips rows that are locked.
 -- name: DeleteDeadConsents :one
 WITH page AS MATERIALIZED (
-    SELECT p.id
+    SELECT p.id, p.ctid::tid AS ctid
     FROM oauth_consent AS p
     WHERE p.id > @after_id::consent_id
     ORDER BY p.id
@@ -296,7 +296,7 @@ WITH page AS MATERIALIZED (
     FROM oauth_consent AS g
     JOIN oauth_client AS c ON c.client_id = g.client_id
     JOIN "user" AS u ON u.id = g.user_id
-    WHERE g.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+    WHERE g.ctid = ANY (ARRAY(SELECT p.ctid FROM page AS p))
       AND NOT consent_holds(g, c, u)
     FOR UPDATE OF g SKIP LOCKED
 ), deleted AS (

@@ -157,7 +157,7 @@ LEFT JOIN kept AS k ON true;
 -- when no session is left. It skips rows that are locked.
 -- name: MarkEndedSessions :one
 WITH page AS MATERIALIZED (
-    SELECT p.id
+    SELECT p.id, p.ctid::tid AS ctid
     FROM session AS p
     WHERE p.id > @after_id::session_id
     ORDER BY p.id
@@ -166,7 +166,7 @@ WITH page AS MATERIALIZED (
     SELECT s.id
     FROM session AS s
     JOIN "user" AS u ON u.id = s.user_id
-    WHERE s.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+    WHERE s.ctid = ANY (ARRAY(SELECT p.ctid FROM page AS p))
       AND s.ended_at IS NULL AND s.expires_at > now() AND NOT session_is_live(s, u)
     FOR NO KEY UPDATE OF s SKIP LOCKED
 ), marked AS (

@@ -11,11 +11,7 @@ RETURN coalesce(
                 (c.client_secret = presented AND (c.client_secret_expires_at IS NULL OR c.client_secret_expires_at > now()))
                 OR is_older_secret(c.client_id, presented)
             )
-        WHEN method = 'private_key_jwt'
-        THEN c.token_endpoint_auth_method = method
-            OR (c.token_endpoint_auth_method IS NULL AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL)
-        WHEN method IN ('tls_client_auth', 'self_signed_tls_client_auth')
-        THEN c.token_endpoint_auth_method IN ('tls_client_auth', 'self_signed_tls_client_auth')
+        ELSE may_use_key(c, method)
     END,
     false
 );

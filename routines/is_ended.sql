@@ -7,7 +7,7 @@ RETURN NOT coalesce(
     AND u.deleted_at IS NULL
     AND a.user_epoch = u.grants_epoch
     AND a.pair_epoch = pair_epoch(u.ended_grants, a.client_id, a.reference_id)
-    AND (NOT a.bound OR session_is_live(s, u)),
+    AND (NOT a.bound OR session_goes_on(s, u)),
     false
 );
 

@@ -14,7 +14,7 @@ import (
 
 const deleteDeadAccessTokens = `-- name: DeleteDeadAccessTokens :one
 WITH page AS MATERIALIZED (
-    SELECT p.id
+    SELECT p.id, p.ctid::tid AS ctid
     FROM oauth_access_token AS p
     WHERE p.expires_at IS NULL AND p.id > $1::access_token_id
     ORDER BY p.id
@@ -24,7 +24,7 @@ WITH page AS MATERIALIZED (
     FROM oauth_access_token AS t
     JOIN oauth_client AS c ON c.client_id = t.client_id
     LEFT JOIN "user" AS u ON u.id = t.user_id
-    WHERE t.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+    WHERE t.ctid = ANY (ARRAY(SELECT p.ctid FROM page AS p))
       AND (t.revoked IS NOT NULL OR t.client_epoch <> c.grants_epoch OR t.pair_epoch <> pair_epoch(u.ended_grants, t.client_id, t.reference_id))
     FOR UPDATE OF t SKIP LOCKED
 ), deleted AS (

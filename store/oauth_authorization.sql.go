@@ -1749,7 +1749,7 @@ func (q *Queries) ListUserAuthorizations(ctx context.Context, arg ListUserAuthor
 
 const markDeadAuthorizations = `-- name: MarkDeadAuthorizations :one
 WITH page AS MATERIALIZED (
-    SELECT p.id
+    SELECT p.id, p.ctid::tid AS ctid
     FROM oauth_authorization AS p
     WHERE p.id > $1::authorization_id
     ORDER BY p.id
@@ -1765,7 +1765,7 @@ WITH page AS MATERIALIZED (
     JOIN oauth_client AS c ON c.client_id = a.client_id
     JOIN "user" AS u ON u.id = a.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE a.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+    WHERE a.ctid = ANY (ARRAY(SELECT p.ctid FROM page AS p))
       AND a.revoked_at IS NULL
       AND a.status = 'approved'
       AND (
@@ -1825,17 +1825,17 @@ WITH presented AS MATERIALIZED (
     SELECT c::oauth_client AS c, a.id,
         CASE WHEN a.id IS NOT NULL THEN lock_parents(a.user_id, a.client_id, a.session_id) END AS parents,
         CASE
-            WHEN a.id IS NULL OR $5::token_digest IS NULL THEN true
-            ELSE proof_is_fresh($5::token_digest, $6::timestamptz)
+            WHEN a.id IS NULL OR $3::token_digest IS NULL THEN true
+            ELSE proof_is_fresh($3::token_digest, $4::timestamptz)
         END AS fresh
     FROM oauth_client AS c
-    LEFT JOIN oauth_authorization AS a ON a.code = $7::token_digest
-    WHERE c.client_id = $1::client_id AND authenticates(c, $8::text, $9::token_digest)
+    LEFT JOIN oauth_authorization AS a ON a.code = $5::token_digest
+    WHERE c.client_id = $1::client_id AND authenticates(c, $6::text, $7::token_digest)
 ), family AS MATERIALIZED (
     -- whole rows: to carry their columns one by one through the joins takes longer than all the rest
     SELECT p.c::oauth_client AS c, a::oauth_authorization AS a, u::"user" AS u, s::session AS s, p.parents, p.fresh,
-        $10::token_digest IS NOT NULL
-            AND gets_refresh_token(p.c, a.granted_scopes, $11::boolean) AS has_refresh_token
+        $8::token_digest IS NOT NULL
+            AND gets_refresh_token(p.c, a.granted_scopes, $9::boolean) AS has_refresh_token
     FROM presented AS p
     JOIN oauth_authorization AS a ON a.id = p.id
     JOIN "user" AS u ON u.id = a.user_id
@@ -1843,27 +1843,24 @@ WITH presented AS MATERIALIZED (
     FOR NO KEY UPDATE OF a
 ), judged AS MATERIALIZED (
     SELECT f.c::oauth_client AS c, f.a::oauth_authorization AS a, f.has_refresh_token, sector_of(f.c) AS sector,
-        (f.a).id::authorization_id AS id, (f.a).user_id::user_id AS user_id, (CASE WHEN f.parents = 'locked' THEN (f.a).session_id END)::session_id AS session_id,
-        (f.a).reference_id::reference_id AS reference_id, (f.a).granted_scopes::text[] AS granted_scopes, (f.a).nonce::text AS nonce,
-        (f.a).claims::jsonb AS claims, (f.a).auth_time::timestamptz AS auth_time, (f.a).acr::text AS acr, (f.a).amr::text[] AS amr,
-        ((f.c).metadata ->> 'id_token_signed_response_alg')::text AS id_token_signed_response_alg,
-        asked_or_granted($12::text[], (f.a).resources)::text[] AS access_resources,
-        coalesce(details_as_set($13::jsonb), (f.a).authorization_details)::jsonb AS access_details,
+        (CASE WHEN f.parents = 'locked' THEN (f.a).session_id END)::session_id AS session_id,
+        asked_or_granted($10::text[], (f.a).resources)::text[] AS access_resources,
+        coalesce(details_as_set($11::jsonb), (f.a).authorization_details)::jsonb AS access_details,
         -- counted from the redemption, so that a repeated call gets the same answer
         least(
-            expiry(coalesce((f.a).redeemed_at, now()), $14::interval, (f.c).access_token_lifetime, 'AccessTokenLifetime'),
+            expiry(coalesce((f.a).redeemed_at, now()), $12::interval, (f.c).access_token_lifetime, 'AccessTokenLifetime'),
             CASE WHEN (f.a).bound THEN (f.s).expires_at END
         ) AS access_token_ends_at,
         family_expiry(
-            coalesce((f.a).redeemed_at, now()), $15::interval, (f.c).authorization_lifetime, f.has_refresh_token
+            coalesce((f.a).redeemed_at, now()), $13::interval, (f.c).authorization_lifetime, f.has_refresh_token
         ) AS family_ends_at,
         (
             CASE
                 WHEN (f.a).client_id <> (f.c).client_id THEN 'mismatched'
-                WHEN (f.a).code IS DISTINCT FROM $7::token_digest THEN 'unknown'
-                WHEN $2::text IS DISTINCT FROM (f.a).code_challenge THEN 'mismatched'
-                WHEN $3::text IS DISTINCT FROM (f.a).redirect_uri
-                    AND NOT ($3::text IS NULL AND (f.a).code_challenge IS NOT NULL) THEN 'mismatched'
+                WHEN (f.a).code IS DISTINCT FROM $5::token_digest THEN 'unknown'
+                WHEN $14::text IS DISTINCT FROM (f.a).code_challenge THEN 'mismatched'
+                WHEN $15::text IS DISTINCT FROM (f.a).redirect_uri
+                    AND NOT ($15::text IS NULL AND (f.a).code_challenge IS NOT NULL) THEN 'mismatched'
                 WHEN NOT f.fresh AND ((f.a).redeemed_as = $16::access_token_id) IS NOT TRUE THEN 'proof_replayed'
                 WHEN (f.a).redeemed_at IS NOT NULL AND (f.a).redeemed_as IS DISTINCT FROM $16::access_token_id THEN 'replayed'
                 WHEN NOT key_fits((f.a).confirmation, $17::token_confirmation) THEN 'mismatched'
@@ -1871,9 +1868,9 @@ WITH presented AS MATERIALIZED (
                 WHEN (f.c).disabled THEN 'disabled'
                 WHEN NOT is_live(f.a, f.c, f.u, f.s) THEN 'revoked'
                 WHEN (f.a).redeemed_at IS NULL AND (f.a).code_expires_at <= now() THEN 'expired'
-                WHEN NOT is_within($12::text[], coalesce((f.a).resources, '{}')) THEN 'invalid_target'
-                WHEN $13::jsonb IS NOT NULL
-                    AND NOT details_within($13::jsonb, (f.a).authorization_details, $18::text[])
+                WHEN NOT is_within($10::text[], coalesce((f.a).resources, '{}')) THEN 'invalid_target'
+                WHEN $11::jsonb IS NOT NULL
+                    AND NOT details_within($11::jsonb, (f.a).authorization_details, $18::text[])
                 THEN 'invalid_authorization_details'
                 WHEN (f.a).redeemed_at IS NOT NULL THEN 'retried'
                 ELSE coalesce(judge_again(f.c, f.a, (f.a).granted_scopes, $19::text[], $20::text[]), 'redeemed')
@@ -1881,93 +1878,105 @@ WITH presented AS MATERIALIZED (
         )::outcome AS outcome
     FROM family AS f
 ), redeemed AS (
-    UPDATE oauth_authorization AS a
+    UPDATE oauth_authorization AS t
     SET redeemed_at = now(), redeemed_as = $16::access_token_id,
-        confirmation = CASE WHEN is_public(j.c) THEN coalesce(a.confirmation, $17::token_confirmation) END,
+        confirmation = CASE WHEN is_public(j.c) THEN coalesce(t.confirmation, $17::token_confirmation) END,
         max_expires_at = j.family_ends_at,
         expires_at = CASE WHEN $21::boolean AND NOT j.has_refresh_token
-            THEN expiry_without_row(least(j.access_token_ends_at, j.family_ends_at), $22::token_digest)
+            THEN least(j.access_token_ends_at, j.family_ends_at)
         END,
         updated_at = now()
     FROM judged AS j
-    WHERE a.id = j.id AND j.outcome = 'redeemed'
-    RETURNING a.id, a.client_id, a.user_id, a.reference_id, a.granted_scopes, a.auth_time, a.resources, a.authorization_details,
-        a.confirmation AS family_confirmation, give_subject(j.sector, a.user_id) AS sub, j.session_id, j.access_resources, j.access_details,
-        NOT $21::boolean AS access_token_has_row,
+    WHERE t.id = (j.a).id AND j.outcome = 'redeemed'
+    RETURNING t::oauth_authorization AS a, give_subject(j.sector, t.user_id) AS sub, j.session_id, j.access_resources, j.access_details,
+        j.has_refresh_token,
         least(j.access_token_ends_at, j.family_ends_at)::timestamptz AS access_token_expires_at,
-        (CASE WHEN j.has_refresh_token THEN $23::refresh_token_id END)::refresh_token_id AS refresh_token_id,
-        (CASE WHEN j.has_refresh_token THEN $10::token_digest END)::token_digest AS refresh_token,
+        (CASE WHEN j.has_refresh_token THEN $22::refresh_token_id END)::refresh_token_id AS refresh_token_id,
         (CASE WHEN j.has_refresh_token THEN least(
-            expiry(now(), $24::interval, (j.c).refresh_token_lifetime, 'RefreshTokenLifetime'), j.family_ends_at
+            expiry(now(), $23::interval, (j.c).refresh_token_lifetime, 'RefreshTokenLifetime'), j.family_ends_at
         ) END)::timestamptz AS refresh_token_expires_at
 ), new_refresh_token AS (
     INSERT INTO oauth_refresh_token (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
         confirmation, authorization_id, authorization_code_id, data, access_token_expires_at
     )
-    SELECT g.refresh_token_id, g.refresh_token, g.client_id, g.session_id, g.user_id, g.reference_id, g.refresh_token_expires_at,
-        g.granted_scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id, $25::jsonb,
-        CASE WHEN NOT g.access_token_has_row THEN expiry_without_row(g.access_token_expires_at, $22::token_digest) END
+    SELECT g.refresh_token_id, $8::token_digest, (g.a).client_id, g.session_id, (g.a).user_id, (g.a).reference_id,
+        g.refresh_token_expires_at, (g.a).granted_scopes, (g.a).auth_time, (g.a).resources, (g.a).authorization_details,
+        (g.a).confirmation, (g.a).id, (g.a).id, $24::jsonb,
+        CASE WHEN $21::boolean THEN g.access_token_expires_at END
     FROM redeemed AS g
-    WHERE g.refresh_token IS NOT NULL
+    WHERE g.has_refresh_token
 ), new_access_token AS (
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
         confirmation, authorization_id, authorization_code_id, data
     )
-    SELECT $16::access_token_id, $22::token_digest, g.client_id, g.session_id, g.user_id, g.reference_id,
-        g.refresh_token_id, g.access_token_expires_at, g.granted_scopes, g.access_resources, g.access_details,
-        $17::token_confirmation, g.id, g.id, $25::jsonb
+    SELECT $16::access_token_id, $25::token_digest, (g.a).client_id, g.session_id, (g.a).user_id,
+        (g.a).reference_id, g.refresh_token_id, g.access_token_expires_at, (g.a).granted_scopes, g.access_resources, g.access_details,
+        $17::token_confirmation, (g.a).id, (g.a).id, $24::jsonb
     FROM redeemed AS g
-    WHERE g.access_token_has_row
+    WHERE NOT $21::boolean
     ON CONFLICT DO NOTHING -- the id or token of another one is refused below
     RETURNING id
 ), answer AS MATERIALIZED (
-    -- w is about a call that is repeated
-    SELECT coalesce(g.sub, w.sub)::subject AS sub, coalesce(g.refresh_token_id, w.refresh_token_id)::refresh_token_id AS refresh_token_id,
-        coalesce(g.refresh_token_expires_at, w.refresh_token_expires_at)::timestamptz AS refresh_token_expires_at,
-        coalesce(g.access_resources, w.resources)::text[] AS resources,
-        coalesce(g.access_details, w.authorization_details)::jsonb AS authorization_details,
-        (CASE
-            WHEN g.id IS NULL THEN w.access_token_expires_at
-            WHEN EXISTS (SELECT FROM new_access_token)
-                OR (find_issued_access_token(
-                    $16::access_token_id, g.client_id, $22::token_digest, NULL, 'AccessTokenID'
-                )).authorization_id IS NULL
-            THEN g.access_token_expires_at
-            ELSE refuse_parameter('AccessTokenID', 'is that of another token')::timestamptz
-        END)::timestamptz AS access_token_expires_at,
-        CASE WHEN j.outcome = 'replayed' THEN end_replayed_family(j.id) END AS replayed_family
+    SELECT CASE
+            WHEN (g.a).id IS NOT NULL
+            THEN ROW(
+                NULL, g.sub, NULL, NULL, g.access_resources, g.access_details, g.refresh_token_id, NULL, g.refresh_token_expires_at,
+                CASE
+                    WHEN NOT EXISTS (SELECT FROM new_access_token)
+                        AND (find_issued_access_token(
+                            $16::access_token_id, (g.a).client_id, $25::token_digest, NULL, 'AccessTokenID'
+                        )).authorization_id IS NOT NULL
+                    THEN refuse_parameter('AccessTokenID', 'is that of another token')::timestamptz
+                    WHEN $21::boolean
+                    THEN expiry_without_row(g.access_token_expires_at, $25::token_digest)
+                    ELSE g.access_token_expires_at
+                END
+            )::token_answer
+            WHEN j.outcome = 'retried'
+            THEN answer_redeemed_code(
+                j.a, j.sector, $22::refresh_token_id, $8::token_digest,
+                $16::access_token_id, $25::token_digest, $21::boolean,
+                least(j.access_token_ends_at, j.family_ends_at), j.access_resources, j.access_details
+            )
+        END AS given,
+        CASE WHEN j.outcome = 'replayed' THEN end_replayed_family((j.a).id) END AS replayed_family
     FROM judged AS j
     LEFT JOIN redeemed AS g ON true
-    CROSS JOIN answer_redeemed_code(
-        CASE WHEN j.outcome = 'retried' THEN j.a END, j.sector, $23::refresh_token_id,
-        $10::token_digest, $16::access_token_id, $22::token_digest,
-        $21::boolean, least(j.access_token_ends_at, j.family_ends_at), j.access_resources, j.access_details
-    ) AS w (sub, refresh_token_id, refresh_token_expires_at, access_token_expires_at, resources, authorization_details)
+), told AS (
+    SELECT j.outcome, (j.a).id::authorization_id AS authorization_id, (j.a).user_id::user_id AS user_id, (w.given).sub::subject AS sub,
+        j.session_id, (j.a).reference_id::reference_id AS reference_id, (j.a).granted_scopes::text[] AS granted_scopes,
+        (w.given).resources::text[] AS resources, (w.given).authorization_details::jsonb AS authorization_details,
+        (j.a).nonce::text AS nonce, (j.a).claims::jsonb AS claims, (j.a).auth_time::timestamptz AS auth_time, (j.a).acr::text AS acr,
+        (j.a).amr::text[] AS amr, (w.given).refresh_token_id::refresh_token_id AS refresh_token_id,
+        (w.given).access_token_expires_at::timestamptz AS access_token_expires_at,
+        (w.given).refresh_token_expires_at::timestamptz AS refresh_token_expires_at,
+        ((j.c).metadata ->> 'id_token_signed_response_alg')::text AS id_token_signed_response_alg,
+        CASE
+            WHEN j.outcome <> 'mismatched' THEN NULL
+            WHEN (j.a).client_id <> (j.c).client_id THEN 'client'
+            WHEN $14::text IS DISTINCT FROM (j.a).code_challenge THEN 'code_challenge'
+            WHEN coalesce($15::text, CASE WHEN (j.a).code_challenge IS NOT NULL THEN (j.a).redirect_uri END)
+                IS DISTINCT FROM (j.a).redirect_uri THEN 'redirect_uri'
+            ELSE 'key'
+        END AS why
+    FROM judged AS j
+    LEFT JOIN answer AS w ON true
 )
 SELECT (CASE
-        WHEN j.outcome = 'redeemed' THEN 'redeemed' -- nothing to note
+        WHEN t.outcome = 'redeemed' THEN 'redeemed' -- nothing to note
         ELSE noted(
-            coalesce(j.outcome, CASE WHEN EXISTS (SELECT FROM presented) THEN 'unknown' ELSE 'unauthenticated' END::outcome)::outcome,
-            'RedeemAuthorizationCode', of_user => j.user_id, of_client => $1::client_id, of_session => j.session_id, of_family => j.id,
-            why => CASE
-                WHEN j.outcome IS DISTINCT FROM 'mismatched' THEN NULL
-                WHEN (j.a).client_id <> $1::client_id THEN 'client'
-                WHEN $2::text IS DISTINCT FROM (j.a).code_challenge THEN 'code_challenge'
-                WHEN coalesce($3::text, CASE WHEN (j.a).code_challenge IS NOT NULL THEN (j.a).redirect_uri END)
-                    IS DISTINCT FROM (j.a).redirect_uri THEN 'redirect_uri'
-                ELSE 'key'
-            END,
-            from_address => $4::text
+            coalesce(t.outcome, CASE WHEN EXISTS (SELECT FROM presented) THEN 'unknown' ELSE 'unauthenticated' END::outcome)::outcome,
+            'RedeemAuthorizationCode', of_user => t.user_id, of_client => $1::client_id, of_session => t.session_id,
+            of_family => t.authorization_id, why => t.why, from_address => $2::text
         )
     END)::outcome AS outcome,
-    j.id AS authorization_id, j.user_id, w.sub, j.session_id, j.reference_id, j.granted_scopes, w.resources, w.authorization_details, j.nonce,
-    j.claims, j.auth_time, j.acr, j.amr, w.refresh_token_id, w.access_token_expires_at, w.refresh_token_expires_at,
-    j.id_token_signed_response_alg
+    t.authorization_id, t.user_id, t.sub, t.session_id, t.reference_id, t.granted_scopes, t.resources, t.authorization_details, t.nonce,
+    t.claims, t.auth_time, t.acr, t.amr, t.refresh_token_id, t.access_token_expires_at, t.refresh_token_expires_at,
+    t.id_token_signed_response_alg
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN judged AS j ON true
-LEFT JOIN answer AS w ON true
+LEFT JOIN told AS t ON true
 `
 
 type RedeemAuthorizationCodeParams struct {
@@ -2090,8 +2099,6 @@ type RedeemAuthorizationCodeRow struct {
 func (q *Queries) RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthorizationCodeParams) (RedeemAuthorizationCodeRow, error) {
 	row := q.db.QueryRow(ctx, redeemAuthorizationCode,
 		arg.ClientID,
-		arg.CodeChallenge,
-		arg.RedirectURI,
 		arg.IPAddress,
 		arg.Proof,
 		arg.ProofExpiresAt,
@@ -2104,16 +2111,18 @@ func (q *Queries) RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthori
 		arg.AuthorizationDetails,
 		arg.AccessTokenLifetime,
 		arg.FamilyLifetime,
+		arg.CodeChallenge,
+		arg.RedirectURI,
 		arg.AccessTokenID,
 		arg.Confirmation,
 		arg.ComparedTypes,
 		arg.DefaultScopes,
 		arg.DefaultResources,
 		arg.AccessTokenWithoutRow,
-		arg.AccessToken,
 		arg.RefreshTokenID,
 		arg.RefreshTokenLifetime,
 		arg.Data,
+		arg.AccessToken,
 	)
 	var i RedeemAuthorizationCodeRow
 	err := row.Scan(

@@ -97,7 +97,7 @@ func (q *Queries) CheckConsent(ctx context.Context, arg CheckConsentParams) (Che
 
 const deleteDeadConsents = `-- name: DeleteDeadConsents :one
 WITH page AS MATERIALIZED (
-    SELECT p.id
+    SELECT p.id, p.ctid::tid AS ctid
     FROM oauth_consent AS p
     WHERE p.id > $1::consent_id
     ORDER BY p.id
@@ -107,7 +107,7 @@ WITH page AS MATERIALIZED (
     FROM oauth_consent AS g
     JOIN oauth_client AS c ON c.client_id = g.client_id
     JOIN "user" AS u ON u.id = g.user_id
-    WHERE g.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+    WHERE g.ctid = ANY (ARRAY(SELECT p.ctid FROM page AS p))
       AND NOT consent_holds(g, c, u)
     FOR UPDATE OF g SKIP LOCKED
 ), deleted AS (

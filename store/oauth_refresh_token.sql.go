@@ -67,7 +67,7 @@ func (q *Queries) DeleteExpiredRefreshTokens(ctx context.Context, arg DeleteExpi
 
 const deleteSpentRefreshTokens = `-- name: DeleteSpentRefreshTokens :one
 WITH page AS MATERIALIZED (
-    SELECT p.id
+    SELECT p.id, p.ctid::tid AS ctid
     FROM oauth_refresh_token AS p
     WHERE p.expires_at IS NULL AND p.id > $1::refresh_token_id
     ORDER BY p.id
@@ -75,7 +75,7 @@ WITH page AS MATERIALIZED (
 ), due AS MATERIALIZED (
     SELECT r.ctid::tid AS ctid
     FROM oauth_refresh_token AS r
-    WHERE r.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+    WHERE r.ctid = ANY (ARRAY(SELECT p.ctid FROM page AS p))
       AND r.revoked <= now() - $3::interval
       AND (r.access_token_expires_at IS NULL OR r.access_token_expires_at <= now())
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.refresh_id = r.id)
@@ -511,157 +511,147 @@ const rotateRefreshToken = `-- name: RotateRefreshToken :one
 WITH presented AS MATERIALIZED (
     -- whole rows: to carry their columns one by one through the joins takes longer than all the rest
     SELECT c::oauth_client AS c, r::oauth_refresh_token AS r, a::oauth_authorization AS a, u::"user" AS u, s::session AS s,
-        -- the usual case, which spares the rest of the judgement: nothing less is asked for, and all that was granted may still be had
-        coalesce(
-            (cardinality($3::text[]) > 0 OR cardinality($4::text[]) > 0) IS NOT TRUE
-            AND $5::jsonb IS NULL
-            AND is_within(r.scopes, coalesce(c.scopes, $6::text[]))
-            AND (r.resources IS NULL OR is_within(r.resources, coalesce(c.resources, $7::text[])))
-            AND (r.authorization_details IS NULL OR c.authorization_details_types IS NULL),
-            false
-        ) AS as_granted
+        -- what the new access token is to have
+        CASE
+            -- the usual case, which spares the judgement: nothing less is asked for, and all that was granted may still be had
+            WHEN (cardinality($3::text[]) > 0 OR cardinality($4::text[]) > 0) IS NOT TRUE
+                AND $5::jsonb IS NULL
+                AND is_within(r.scopes, coalesce(c.scopes, $6::text[]))
+                AND (r.resources IS NULL OR is_within(r.resources, coalesce(c.resources, $7::text[])))
+                AND (r.authorization_details IS NULL OR c.authorization_details_types IS NULL)
+            THEN ROW('rotated', NULL, NULL, r.scopes, r.resources, r.authorization_details, NULL, NULL, NULL, NULL)::token_answer
+            ELSE narrow_renewed(
+                c, r, $3::text[], $6::text[], $4::text[], $7::text[],
+                $5::jsonb, $8::text[]
+            )
+        END AS access
     FROM oauth_client AS c
     LEFT JOIN (
         oauth_refresh_token AS r
         JOIN oauth_authorization AS a ON a.id = r.authorization_id
         JOIN "user" AS u ON u.id = a.user_id
         LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    ) ON r.token = $8::token_digest AND r.client_id = c.client_id
+    ) ON r.token = $9::token_digest AND r.client_id = c.client_id
     WHERE c.client_id = $1::client_id
 ), judged AS MATERIALIZED (
-    SELECT p.c::oauth_client AS c, (p.r).id::refresh_token_id AS id, (p.r).authorization_id::authorization_id AS authorization_id,
-        (p.r).client_id::client_id AS client_id, (p.r).user_id::user_id AS user_id, (p.r).session_id::session_id AS session_id,
-        (p.r).reference_id::reference_id AS reference_id, (p.r).auth_time::timestamptz AS auth_time, (p.a).acr::text AS acr,
-        (p.a).amr::text[] AS amr, (p.a).act::stored_object AS act, (p.r).revoked IS NOT NULL AS spent, sector_of(p.c) AS sector,
-        (p.a).max_expires_at::timestamptz AS max_expires_at,
+    SELECT p.c::oauth_client AS c, p.r::oauth_refresh_token AS r, p.a::oauth_authorization AS a, sector_of(p.c) AS sector,
         least((p.a).max_expires_at, CASE WHEN (p.a).bound THEN (p.s).expires_at END)::timestamptz AS access_ends_at,
-        ((p.c).metadata ->> 'id_token_signed_response_alg')::text AS id_token_signed_response_alg,
+        p.access::token_answer AS access,
         (CASE
-            WHEN p.as_granted THEN (p.r).scopes
-            ELSE narrow_list($3::text[], (p.r).scopes, coalesce((p.c).scopes, $6::text[]))
-        END)::text_list AS access_scopes,
-        (CASE
-            WHEN p.as_granted THEN (p.r).resources
-            ELSE narrow_list($4::text[], (p.r).resources, coalesce((p.c).resources, $7::text[]))
-        END)::text_list AS access_resources,
-        (CASE
-            WHEN p.as_granted THEN (p.r).authorization_details
-            ELSE narrow_details(
-                $5::jsonb, (p.r).authorization_details, (p.c).authorization_details_types
-            )
-        END)::jsonb AS access_details,
-        (CASE
-            WHEN NOT authenticates(p.c, $9::text, $10::token_digest) THEN 'unauthenticated'
+            WHEN NOT authenticates(p.c, $10::text, $11::token_digest) THEN 'unauthenticated'
             WHEN (p.r).id IS NULL THEN 'unknown'
             WHEN (p.c).disabled THEN 'disabled'
-            WHEN NOT key_fits(coalesce((p.a).confirmation, (p.r).confirmation), $11::token_confirmation) THEN 'mismatched'
-            WHEN NOT binds_as_registered(p.c, $11::token_confirmation) THEN 'mismatched'
+            WHEN NOT key_fits(coalesce((p.a).confirmation, (p.r).confirmation), $12::token_confirmation) THEN 'mismatched'
+            WHEN NOT binds_as_registered(p.c, $12::token_confirmation) THEN 'mismatched'
             WHEN NOT is_live(p.a, p.c, p.u, p.s) THEN 'revoked'
             WHEN (p.r).revoked IS NULL AND (p.r).expires_at <= now() THEN 'expired'
             -- another server takes authorization_code for enough
             WHEN NOT (uses_grant_type(p.c, 'refresh_token') OR (p.a).kind = 'foreign' AND uses_grant_type(p.c, 'authorization_code'))
             THEN 'unauthorized_client'
-            WHEN p.as_granted THEN 'rotated'
-            ELSE coalesce(
-                judge_renewed(
-                    p.c, p.r, $3::text[], $6::text[], $4::text[], $7::text[],
-                    $5::jsonb, $12::text[]
-                ),
-                'rotated'
-            )
+            ELSE (p.access).outcome
         END)::outcome AS outcome
     FROM presented AS p
 ), admitted AS MATERIALIZED (
-    SELECT p.c, p.id, p.authorization_id, p.client_id, p.user_id, p.session_id, p.reference_id, p.auth_time, p.acr, p.amr, p.act, p.spent, p.sector, p.max_expires_at, p.access_ends_at, p.id_token_signed_response_alg, p.access_scopes, p.access_resources, p.access_details, p.outcome, lock_parents(p.user_id, p.client_id, p.session_id) AS parents,
+    SELECT p.c, p.r, p.a, p.sector, p.access_ends_at, p.access, p.outcome, lock_parents((p.r).user_id, (p.r).client_id, (p.r).session_id) AS parents,
         CASE
             WHEN $13::token_digest IS NULL THEN true
             WHEN proof_is_fresh($13::token_digest, $14::timestamptz) THEN true
-            ELSE was_rotated_into(p.id, $15::refresh_token_id)
+            ELSE was_rotated_into((p.r).id, $15::refresh_token_id)
         END AS fresh
     FROM judged AS p
     WHERE p.outcome IN ('rotated', 'unauthorized_client', 'invalid_scope', 'invalid_target', 'invalid_authorization_details')
 ), rotated AS (
     -- the gate: of all calls that present the token, one updates the row
-    UPDATE oauth_refresh_token AS r
+    UPDATE oauth_refresh_token AS t
     SET revoked = now(), successor = $16::token_digest, successor_id = $15::refresh_token_id, updated_at = now()
     FROM admitted AS p
-    WHERE r.id = p.id AND p.outcome = 'rotated' AND p.fresh AND r.revoked IS NULL
-    RETURNING r.client_id, r.user_id, r.reference_id, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation,
-        r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id)::authorization_id AS authorization_code_id,
-        coalesce($17::stored_object, r.data)::stored_object AS data, r.requested_user_info_claims, r.successor, r.successor_id,
-        p.act, give_subject(p.sector, r.user_id) AS sub, (CASE WHEN p.parents = 'locked' THEN r.session_id END)::session_id AS session_id,
-        p.access_scopes, p.access_resources, p.access_details, NOT $18::boolean AS access_token_has_row,
+    WHERE t.id = (p.r).id AND p.outcome = 'rotated' AND p.fresh AND t.revoked IS NULL
+    RETURNING t::oauth_refresh_token AS r, (p.a).act::stored_object AS act, give_subject(p.sector, t.user_id) AS sub,
+        (CASE WHEN p.parents = 'locked' THEN t.session_id END)::session_id AS session_id,
+        coalesce(t.authorization_code_id, t.authorization_id)::authorization_id AS authorization_code_id,
+        coalesce($17::stored_object, t.data)::stored_object AS data,
+        p.access::token_answer AS access,
         least(
-            expiry(now(), $19::interval, (p.c).access_token_lifetime, 'AccessTokenLifetime'), p.access_ends_at
+            expiry(now(), $18::interval, (p.c).access_token_lifetime, 'AccessTokenLifetime'), p.access_ends_at
         )::timestamptz AS access_token_expires_at,
         least(
-            expiry(now(), $20::interval, (p.c).refresh_token_lifetime, 'RefreshTokenLifetime'), p.max_expires_at
+            expiry(now(), $19::interval, (p.c).refresh_token_lifetime, 'RefreshTokenLifetime'), (p.a).max_expires_at
         )::timestamptz AS refresh_token_expires_at
 ), new_refresh_token AS (
     INSERT INTO oauth_refresh_token (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
         confirmation, authorization_id, authorization_code_id, data, requested_user_info_claims, access_token_expires_at
     )
-    SELECT g.successor_id, g.successor, g.client_id, g.session_id, g.user_id, g.reference_id, g.refresh_token_expires_at, g.scopes,
-        g.auth_time, g.resources, g.authorization_details, g.confirmation, g.authorization_id, g.authorization_code_id, g.data,
-        g.requested_user_info_claims,
-        CASE WHEN NOT g.access_token_has_row THEN expiry_without_row(g.access_token_expires_at, $21::token_digest) END
+    SELECT (g.r).successor_id, (g.r).successor, (g.r).client_id, g.session_id, (g.r).user_id, (g.r).reference_id,
+        g.refresh_token_expires_at, (g.r).scopes, (g.r).auth_time, (g.r).resources, (g.r).authorization_details, (g.r).confirmation,
+        (g.r).authorization_id, g.authorization_code_id, g.data, (g.r).requested_user_info_claims,
+        CASE WHEN $20::boolean THEN g.access_token_expires_at END
     FROM rotated AS g
 ), new_access_token AS (
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
         confirmation, act, authorization_id, authorization_code_id, data, requested_user_info_claims
     )
-    SELECT $22::access_token_id, $21::token_digest, g.client_id, g.session_id, g.user_id,
-        g.reference_id, g.successor_id, g.access_token_expires_at, g.access_scopes, g.access_resources, g.access_details,
-        $11::token_confirmation, g.act, g.authorization_id, g.authorization_code_id, g.data,
-        g.requested_user_info_claims
+    SELECT $21::access_token_id, $22::token_digest, (g.r).client_id, g.session_id, (g.r).user_id,
+        (g.r).reference_id, (g.r).successor_id, g.access_token_expires_at, (g.access).scopes, (g.access).resources, (g.access).authorization_details,
+        $12::token_confirmation, g.act, (g.r).authorization_id, g.authorization_code_id, g.data,
+        (g.r).requested_user_info_claims
     FROM rotated AS g
-    WHERE g.access_token_has_row
+    WHERE NOT $20::boolean
     ON CONFLICT DO NOTHING -- the id or token of another one is refused below
     RETURNING id
 ), answer AS MATERIALIZED (
-    -- w is about a token that had been spent, or was while this statement waited for it
-    SELECT CASE WHEN NOT p.fresh THEN 'proof_replayed' ELSE w.outcome END AS outcome, coalesce(g.sub, w.sub)::subject AS sub, coalesce(g.session_id, w.session_id)::session_id AS session_id,
-        coalesce(g.successor, w.successor)::token_digest AS successor, coalesce(g.successor_id, w.successor_id)::refresh_token_id AS successor_id,
-        coalesce(g.access_scopes, w.scopes)::text[] AS scopes, coalesce(g.access_resources, w.resources)::text[] AS resources,
-        coalesce(g.access_details, w.authorization_details)::jsonb AS authorization_details,
-        coalesce(g.refresh_token_expires_at, w.refresh_token_expires_at)::timestamptz AS refresh_token_expires_at,
-        (CASE
-            WHEN g.successor_id IS NULL THEN w.access_token_expires_at
-            WHEN EXISTS (SELECT FROM new_access_token)
-                OR (find_issued_access_token(
-                    $22::access_token_id, g.client_id, $21::token_digest, NULL, 'AccessTokenID'
-                )).authorization_id IS NULL
-            THEN g.access_token_expires_at
-            ELSE refuse_parameter('AccessTokenID', 'is that of another token')::timestamptz
-        END)::timestamptz AS access_token_expires_at
+    SELECT CASE
+            WHEN (g.r).id IS NOT NULL
+            THEN ROW(
+                'rotated', g.sub, g.session_id, (g.access).scopes, (g.access).resources, (g.access).authorization_details, (g.r).successor_id,
+                (g.r).successor, g.refresh_token_expires_at,
+                CASE
+                    WHEN NOT EXISTS (SELECT FROM new_access_token)
+                        AND (find_issued_access_token(
+                            $21::access_token_id, (g.r).client_id, $22::token_digest, NULL, 'AccessTokenID'
+                        )).authorization_id IS NOT NULL
+                    THEN refuse_parameter('AccessTokenID', 'is that of another token')::timestamptz
+                    WHEN $20::boolean
+                    THEN expiry_without_row(g.access_token_expires_at, $22::token_digest)
+                    ELSE g.access_token_expires_at
+                END
+            )::token_answer
+            WHEN NOT p.fresh OR p.outcome = 'rotated' OR (p.r).revoked IS NOT NULL -- spent, maybe while this statement waited for it
+            THEN answer_spent_refresh_token(
+                (p.r).id, p.outcome, p.fresh, p.parents, p.c, $23::interval, $24::boolean, $15::refresh_token_id,
+                $21::access_token_id, $22::token_digest, $20::boolean,
+                $18::interval, p.access_ends_at, $12::token_confirmation, (p.a).act,
+                $17::jsonb, p.access
+            )
+        END AS given
     FROM admitted AS p
     LEFT JOIN rotated AS g ON true
-    CROSS JOIN answer_spent_refresh_token(
-        (CASE WHEN g.successor_id IS NULL AND p.fresh AND (p.spent OR p.outcome = 'rotated') THEN p.id END)::refresh_token_id,
-        p.outcome, p.parents, p.c, $23::interval, $24::boolean, $15::refresh_token_id,
-        $22::access_token_id, $21::token_digest, $18::boolean,
-        $19::interval, p.access_ends_at, $11::token_confirmation, p.act,
-        $17::jsonb, p.access_scopes, p.access_resources, p.access_details
-    ) AS w (
-        outcome, successor, successor_id, refresh_token_expires_at, access_token_expires_at, session_id, sub, scopes, resources,
-        authorization_details
-    )
+), told AS (
+    SELECT coalesce((w.given).outcome, j.outcome)::outcome AS outcome, (j.r).authorization_id::authorization_id AS authorization_id,
+        (j.r).user_id::user_id AS user_id, (w.given).sub::subject AS sub, (j.r).session_id::session_id AS presented_session_id,
+        (w.given).session_id::session_id AS session_id, (j.r).reference_id::reference_id AS reference_id,
+        (w.given).refresh_token::token_digest AS successor, (w.given).refresh_token_id::refresh_token_id AS successor_id,
+        (w.given).scopes::text[] AS scopes, (w.given).resources::text[] AS resources,
+        (w.given).authorization_details::jsonb AS authorization_details, (j.r).auth_time::timestamptz AS auth_time, (j.a).acr::text AS acr,
+        (j.a).amr::text[] AS amr, (w.given).access_token_expires_at::timestamptz AS access_token_expires_at,
+        (w.given).refresh_token_expires_at::timestamptz AS refresh_token_expires_at,
+        ((j.c).metadata ->> 'id_token_signed_response_alg')::text AS id_token_signed_response_alg
+    FROM judged AS j
+    LEFT JOIN answer AS w ON true
 )
 SELECT (CASE
-        WHEN j.outcome = 'rotated' AND w.outcome IS NULL THEN 'rotated' -- nothing to note
+        WHEN t.outcome = 'rotated' THEN 'rotated' -- nothing to note
         ELSE noted(
-            coalesce(w.outcome, j.outcome, 'unauthenticated')::outcome, 'RotateRefreshToken', of_user => j.user_id,
-            of_client => $1::client_id, of_session => j.session_id, of_family => j.authorization_id,
+            coalesce(t.outcome, 'unauthenticated')::outcome, 'RotateRefreshToken', of_user => t.user_id,
+            of_client => $1::client_id, of_session => t.presented_session_id, of_family => t.authorization_id,
             from_address => $2::text
         )
     END)::outcome AS outcome,
-    j.authorization_id, j.user_id, w.sub, w.session_id, j.reference_id, w.successor, w.successor_id, w.scopes, w.resources,
-    w.authorization_details, j.auth_time, j.acr, j.amr, w.access_token_expires_at, w.refresh_token_expires_at, j.id_token_signed_response_alg
+    t.authorization_id, t.user_id, t.sub, t.session_id, t.reference_id, t.successor, t.successor_id, t.scopes, t.resources,
+    t.authorization_details, t.auth_time, t.acr, t.amr, t.access_token_expires_at, t.refresh_token_expires_at, t.id_token_signed_response_alg
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN judged AS j ON true
-LEFT JOIN answer AS w ON true
+LEFT JOIN told AS t ON true
 `
 
 type RotateRefreshTokenParams struct {
@@ -787,21 +777,21 @@ func (q *Queries) RotateRefreshToken(ctx context.Context, arg RotateRefreshToken
 		arg.AuthorizationDetails,
 		arg.DefaultScopes,
 		arg.DefaultResources,
+		arg.ComparedTypes,
 		arg.Token,
 		arg.ClientAuthMethod,
 		arg.ClientSecret,
 		arg.Confirmation,
-		arg.ComparedTypes,
 		arg.Proof,
 		arg.ProofExpiresAt,
 		arg.SuccessorID,
 		arg.Successor,
 		arg.Data,
-		arg.AccessTokenWithoutRow,
 		arg.AccessTokenLifetime,
 		arg.RefreshTokenLifetime,
-		arg.AccessToken,
+		arg.AccessTokenWithoutRow,
 		arg.AccessTokenID,
+		arg.AccessToken,
 		arg.Grace,
 		arg.GraceUntilUsed,
 	)

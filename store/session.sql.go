@@ -494,7 +494,7 @@ func (q *Queries) ListUserSessions(ctx context.Context, arg ListUserSessionsPara
 
 const markEndedSessions = `-- name: MarkEndedSessions :one
 WITH page AS MATERIALIZED (
-    SELECT p.id
+    SELECT p.id, p.ctid::tid AS ctid
     FROM session AS p
     WHERE p.id > $1::session_id
     ORDER BY p.id
@@ -503,7 +503,7 @@ WITH page AS MATERIALIZED (
     SELECT s.id
     FROM session AS s
     JOIN "user" AS u ON u.id = s.user_id
-    WHERE s.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+    WHERE s.ctid = ANY (ARRAY(SELECT p.ctid FROM page AS p))
       AND s.ended_at IS NULL AND s.expires_at > now() AND NOT session_is_live(s, u)
     FOR NO KEY UPDATE OF s SKIP LOCKED
 ), marked AS (

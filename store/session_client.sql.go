@@ -193,7 +193,7 @@ func (q *Queries) ListSessionClients(ctx context.Context, sessionID SessionID) (
 
 const sweepSessionClients = `-- name: SweepSessionClients :one
 WITH page AS MATERIALIZED (
-    SELECT p.id
+    SELECT p.id, p.ctid::tid AS ctid
     FROM session_client AS p
     WHERE p.id > $1::session_client_id
     ORDER BY p.id
@@ -204,7 +204,7 @@ WITH page AS MATERIALIZED (
     JOIN oauth_client AS c ON c.client_id = k.client_id
     LEFT JOIN session AS s ON s.id = k.session_id
     LEFT JOIN "user" AS u ON u.id = s.user_id
-    WHERE k.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+    WHERE k.ctid = ANY (ARRAY(SELECT p.ctid FROM page AS p))
       AND CASE
           WHEN NOT has_logout_uri(c) THEN true
           WHEN coalesce(k.told_at, k.abandoned_at) IS NULL THEN k.due_at IS NULL

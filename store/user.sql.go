@@ -104,7 +104,7 @@ func (q *Queries) DeleteUser(ctx context.Context, id UserID) (DeleteUserRow, err
 
 const eraseDeletedUsers = `-- name: EraseDeletedUsers :one
 WITH page AS MATERIALIZED (
-    SELECT p.id, p.deleted_at
+    SELECT p.id, p.ctid::tid AS ctid, p.deleted_at
     FROM "user" AS p
     WHERE p.deleted_at > $1::timestamptz
     ORDER BY p.deleted_at
@@ -183,7 +183,7 @@ WITH page AS MATERIALIZED (
 ), unused AS MATERIALIZED (
     SELECT u.ctid::tid AS ctid
     FROM "user" AS u
-    WHERE u.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+    WHERE u.ctid = ANY (ARRAY(SELECT p.ctid FROM page AS p))
       AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.user_id = u.id) -- nor tokens, which have a family
       AND NOT EXISTS (SELECT FROM session AS s WHERE s.user_id = u.id)
       AND NOT EXISTS (SELECT FROM account AS k WHERE k.user_id = u.id)

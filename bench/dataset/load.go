@@ -38,6 +38,12 @@ func Of(accessTokens int64) Data {
 // ExpiredEvery is which families of the data, of as many, is expired with all its tokens: the last of them.
 const ExpiredEvery = 5
 
+// Expired says whether a family of the data is, with all its tokens.
+func Expired(family int64) bool { return family%ExpiredEvery == ExpiredEvery-1 }
+
+// Bound says whether a family of the data ends with its session: every other pair of them. A planted one does unless it may be used offline.
+func Bound(family int64) bool { return family%4 < 2 }
+
 // ClientOf is the number of the client of a family. The first has half of all: in most deployments one client has most users.
 func (d Data) ClientOf(family int64) int64 {
 	if family%2 == 0 {
@@ -47,7 +53,7 @@ func (d Data) ClientOf(family int64) int64 {
 }
 
 // version is part of the name of a database, like the migrations: increase it when what is loaded changes.
-const version = "4"
+const version = "5"
 
 // Prepare makes the database with the data unless it is there from an earlier run, and drops those of earlier migrations.
 func (s *Server) Prepare(ctx context.Context, accessTokens int64, logf func(string, ...any)) (Data, error) {
@@ -248,7 +254,8 @@ func authorizations(state State) string {
 			user_id, session_id, granted_scopes, auth_time, amr, decided_at, bound, user_epoch, client_epoch, pair_epoch, code, code_expires_at,
 			expires_at, redeemed_at, redeemed_as, max_expires_at, created_at)
 		SELECT id, client, 'approved', '` + RedirectURI + `', 'code', scopes, 'af0ifjsldkj', 'n-0S6_WzA2Mj', '` + CodeChallenge + `', 'S256',
-			"user", session, scopes, began, '{pwd}', began, NOT 'offline_access' = ANY (scopes), 0, 0, 0, bench.digest('c', n, 0), ends,
+			"user", session, scopes, began, '{pwd}', began,
+			CASE WHEN n < ` + fmt.Sprint(seedBase) + ` THEN n % 4 < 2 ELSE NOT 'offline_access' = ANY (scopes) END, 0, 0, 0, bench.digest('c', n, 0), ends,
 			` + redeemed + `, began
 		FROM f`
 }

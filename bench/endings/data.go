@@ -2,13 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"strings"
-	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/oauthdb/oauthdb/bench/dataset"
 )
 
-// The parties. Those named large have very many families in common, those named medium a thousand, those named small one; a family of the
-// background belongs to one of many users. A crowd is a user with very many sessions, a group one with a thousand.
+// The parties. The user, the client and the session named large have very many families in common, those named medium a thousand, those named
+// small one. A crowd is a user with very many sessions, a group one with a thousand.
 const (
 	large  = "large"
 	medium = "medium"
@@ -17,110 +20,70 @@ const (
 	group  = "group"
 
 	inMedium = 1000
-
-	backgroundUsers   = 5000
-	backgroundClients = 20
-	background        = 20_000 // families, with a code that is still to be redeemed or with tokens
 )
 
-func userID(of string) string    { return "usr_" + of }
-func sessionID(of string) string { return "ses_" + of }
-func clientID(of string) string  { return "cli_" + of }
+// first is the number of a party's first family, above those of the data.
+var first = map[string]int64{small: 1_000_000, medium: 2_000_000, large: 3_000_000}
 
-// digest is the form of a digest, in SQL the same.
-func digestSQL(kind, number string) string {
-	return "md5('" + kind + "' || " + number + ") || '-benchdataA'"
+// place is a copy of the data with the parties.
+type place struct {
+	server *dataset.Server
+	data   dataset.Data
+	conn   *pgx.Conn // on which things are ended
 }
 
-const secret = "s" // kind of digest, by client
-
-// load fills the database. It is one set of statements for both cores: a column that a core lacks is left out.
-func (c *core) load(ctx context.Context, families int) error {
-	parties := fmt.Sprintf(`(SELECT i::text AS name FROM generate_series(0, %d) AS i UNION ALL VALUES ('large'), ('medium'), ('small'), ('crowd'), ('group'))`,
-		backgroundUsers-1)
-	clients := fmt.Sprintf(`(SELECT i::text AS name FROM generate_series(0, %d) AS i UNION ALL VALUES ('large'), ('medium'), ('small'))`, backgroundClients-1)
-	// number: of the family; state: code, or tokens
-	all := fmt.Sprintf(`(
-		SELECT i AS number, (i %% %d)::text AS owner, (i %% %d)::text AS client, i %% 2 = 0 AS has_code FROM generate_series(0, %d) AS i
-		UNION ALL SELECT 1000000 + i, 'large', 'large', false FROM generate_series(0, %d) AS i
-		UNION ALL SELECT 500000 + i, 'medium', 'medium', false FROM generate_series(0, %d) AS i
-		UNION ALL VALUES (900000, 'small', 'small', false)
-	)`, backgroundUsers, backgroundClients, background-1, families-1, min(families, inMedium)-1)
-	number := "lpad(f.number::text, 15, '0')"
-	scopes := "'{openid,profile,email}'"
-
-	steps := []string{
-		c.insert(`"user"`, parties+" AS p",
-			"id", "'usr_' || p.name", "name", "p.name", "email", "p.name || '@bench.example'"),
-		c.insert("session", parties+" AS p",
-			"id", "'ses_' || p.name", "token", digestSQL("cookie", "p.name"), "user_id", "'usr_' || p.name", "expires_at", "now() + interval '30 days'",
-			"user_agent", "'Mozilla/5.0'"),
-		c.insert("session", fmt.Sprintf("(SELECT 'crowd' AS name, i FROM generate_series(1, %d) AS i UNION ALL SELECT 'group', i FROM generate_series(1, %d) AS i) AS p",
-			families-1, min(families, inMedium)-1),
-			"id", "'ses_' || p.name || p.i", "token", digestSQL("cookie", "p.name || p.i"), "user_id", "'usr_' || p.name", "expires_at", "now() + interval '30 days'",
-			"user_agent", "'Mozilla/5.0'"),
-		c.insert("account", parties+" AS p",
-			"id", "'acc_' || p.name", "account_id", "'usr_' || p.name", "provider_id", "'credential'", "user_id", "'usr_' || p.name"),
-		c.insert("oauth_client", clients+" AS k",
-			"id", "'ocl_' || k.name", "client_id", "'cli_' || k.name", "client_secret", digestSQL(secret, "k.name"), "name", "k.name",
-			"scopes", scopes+"::text[]", "redirect_uris", "ARRAY['https://app.bench.example/callback']", "grant_types", "'{authorization_code,refresh_token}'::text[]",
-			"token_endpoint_auth_method", "'client_secret_basic'", "public", "false"),
-		c.insert("oauth_authorization", all+" AS f",
-			"id", "'azn_' || "+number, "client_id", "'cli_' || f.client", "status", "'approved'::authorization_status",
-			"redirect_uri", "'https://app.bench.example/callback'", "response_type", "'code'", "scopes", scopes+"::text[]", "granted_scopes", scopes+"::text[]",
-			"code_challenge", "'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM'", "code_challenge_method", "'S256'",
-			"user_id", "'usr_' || f.owner", "session_id", "'ses_' || f.owner", "decided_at", "now()", "auth_time", "now()",
-			"code", digestSQL("c", "f.number"), "code_expires_at", "now() + interval '1 day'",
-			"redeemed_at", "CASE WHEN NOT f.has_code THEN now() END",
-			"redeemed_as", "CASE WHEN NOT f.has_code THEN 'atk_' || "+number+" END",
-			"expires_at", map[bool]string{
-				true:  "now() + interval '30 days'", // the family's last token
-				false: "CASE WHEN f.has_code THEN now() + interval '1 day' END",
-			}[c.columns["oauth_authorization.current_refresh_token"]],
-			"max_expires_at", "CASE WHEN NOT f.has_code THEN now() + interval '90 days' END",
-			"current_refresh_token", "CASE WHEN NOT f.has_code THEN "+digestSQL("r", "f.number")+" END",
-			"bound", "f.number % 4 <> 3", "user_epoch", "0", "client_epoch", "0", "pair_epoch", "0"),
-		c.insert("oauth_refresh_token", all+" AS f",
-			"id", "'rtk_' || "+number, "token", digestSQL("r", "f.number"), "client_id", "'cli_' || f.client", "user_id", "'usr_' || f.owner",
-			"session_id", "'ses_' || f.owner", "expires_at", "now() + interval '30 days'", "scopes", scopes+"::text[]", "auth_time", "now()",
-			"authorization_id", "'azn_' || "+number, "authorization_code_id", "'azn_' || "+number) + " WHERE NOT f.has_code",
-		c.insert("oauth_access_token", all+" AS f",
-			"id", "'atk_' || "+number, "token", digestSQL("a", "f.number"), "client_id", "'cli_' || f.client", "user_id", "'usr_' || f.owner",
-			"session_id", "'ses_' || f.owner", "refresh_id", "'rtk_' || "+number, "expires_at", "now() + interval '1 day'", "scopes", scopes+"::text[]",
-			"authorization_id", "'azn_' || "+number, "authorization_code_id", "'azn_' || "+number) + " WHERE NOT f.has_code",
-		c.insert("oauth_consent", fmt.Sprintf(`(
-				SELECT i::text AS owner, (i %% %d)::text AS client FROM generate_series(0, %d) AS i UNION ALL VALUES ('large', 'large'), ('medium', 'medium'), ('small', 'small')
-			) AS p`, backgroundClients, backgroundUsers-1),
-			"id", "'cns_' || p.owner", "client_id", "'cli_' || p.client", "user_id", "'usr_' || p.owner", "scopes", scopes+"::text[]"),
+func newPlace(ctx context.Context, server *dataset.Server, name string, families int) (p *place, err error) {
+	p = &place{server: server}
+	kept, err := server.Prepare(ctx, 10_000, func(string, ...any) {})
+	if err != nil {
+		return p, err
 	}
-	if c.columns["session_client.id"] {
-		steps = append(steps, `
-			INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
-			SELECT DISTINCT a.session_id, a.client_id, a.user_id, a.user_id, a.session_id FROM oauth_authorization AS a`)
+	if p.data, err = server.Clone(ctx, kept, name); err != nil {
+		return p, err
 	}
-	steps = append(steps, "VACUUM (ANALYZE)", "CHECKPOINT")
-	for _, sql := range steps {
-		if _, err := c.conn.Exec(ctx, sql); err != nil {
-			return fmt.Errorf("load %s: %s: %w", c.name, strings.TrimSpace(strings.SplitN(sql, "(", 2)[0]), err)
-		}
+	// the disk's time would hide what is to be seen
+	if p.conn, err = pgx.Connect(ctx, server.URL(name)+"&synchronous_commit=off"); err != nil {
+		return p, err
 	}
-	return nil
+	const parties = ` FROM (VALUES ('large'), ('medium'), ('small'), ('crowd'), ('group')) AS p (name)`
+	some := min(families, inMedium)
+	grants := fmt.Sprintf(`
+		FROM (VALUES ('small', %d, 1), ('medium', %d, %d), ('large', %d, %d)) AS p (name, first, families),
+			generate_series(p.first::bigint, p.first + p.families - 1) AS n`, first[small], first[medium], some, first[large], families)
+	err = server.Exec(ctx, name, "SET session_replication_role = replica",
+		`INSERT INTO "user" (id, name, email) SELECT 'usr_' || p.name, p.name, p.name || '@bench.example'`+parties,
+		`INSERT INTO account (id, account_id, provider_id, user_id) SELECT 'acc_' || p.name, 'usr_' || p.name, 'credential', 'usr_' || p.name`+parties,
+		`INSERT INTO session (id, token, user_id, expires_at) SELECT 'ses_' || p.name, bench.digest('s' || p.name, 0, 0), 'usr_' || p.name, now() + interval '30 days'`+parties,
+		fmt.Sprintf(`
+			INSERT INTO session (id, token, user_id, expires_at)
+			SELECT 'ses_' || p.name || i, bench.digest('s' || p.name, i, 0), 'usr_' || p.name, now() + interval '30 days'
+			FROM (VALUES ('crowd', %d), ('group', %d)) AS p (name, sessions), generate_series(1::bigint, p.sessions - 1) AS i`, families, some),
+		`INSERT INTO oauth_client (id, client_id, name, scopes, redirect_uris, grant_types, token_endpoint_auth_method, public)
+			SELECT 'ocl_' || p.name, 'cli_' || p.name, p.name, '{openid,profile,email}', '{`+dataset.RedirectURI+`}', '{authorization_code,refresh_token}', 'none', true`+parties,
+		`INSERT INTO oauth_consent (id, client_id, user_id, scopes) SELECT 'cns_' || p.name, 'cli_' || p.name, 'usr_' || p.name, '{openid,profile,email}'`+parties,
+		`INSERT INTO session_client (session_id, client_id, user_id, sub, sid) SELECT 'ses_' || p.name, 'cli_' || p.name, 'usr_' || p.name, 'usr_' || p.name, 'ses_' || p.name`+parties,
+		`INSERT INTO oauth_authorization (id, client_id, status, redirect_uri, response_type, scopes, granted_scopes, code_challenge, code_challenge_method, user_id, session_id,
+				decided_at, auth_time, code, code_expires_at, redeemed_at, redeemed_as, max_expires_at, bound, user_epoch, client_epoch, pair_epoch)
+			SELECT bench.id('azn_', n), 'cli_' || p.name, 'approved', '`+dataset.RedirectURI+`', 'code', '{openid,profile,email}', '{openid,profile,email}',
+				'`+dataset.CodeChallenge+`', 'S256', 'usr_' || p.name, 'ses_' || p.name, now(), now(), bench.digest('c', n, 0), now() + interval '1 day', now(),
+				bench.token_id('atk_', n, 0), now() + interval '90 days', true, 0, 0, 0`+grants,
+		`INSERT INTO oauth_refresh_token (id, token, client_id, user_id, session_id, expires_at, scopes, auth_time, authorization_id, authorization_code_id)
+			SELECT bench.token_id('rtk_', n, 0), bench.digest('r', n, 0), 'cli_' || p.name, 'usr_' || p.name, 'ses_' || p.name, now() + interval '30 days',
+				'{openid,profile,email}', now(), bench.id('azn_', n), bench.id('azn_', n)`+grants,
+		`INSERT INTO oauth_access_token (id, token, client_id, user_id, session_id, refresh_id, expires_at, scopes, authorization_id, authorization_code_id)
+			SELECT bench.token_id('atk_', n, 0), bench.digest('a', n, 0), 'cli_' || p.name, 'usr_' || p.name, 'ses_' || p.name, bench.token_id('rtk_', n, 0),
+				now() + interval '1 day', '{openid,profile,email}', bench.id('azn_', n), bench.id('azn_', n)`+grants,
+		"CREATE TABLE bench.control (id int PRIMARY KEY, n int)", "INSERT INTO bench.control VALUES (1, 0)", "VACUUM (ANALYZE)", "CHECKPOINT")
+	return p, err
 }
 
-// insert is an INSERT ... SELECT of those of the columns, each with its expression, that the core has.
-func (c *core) insert(table, from string, columnsAndValues ...string) string {
-	var columns, values []string
-	for i := 0; i < len(columnsAndValues); i += 2 {
-		if c.columns[strings.Trim(table, `"`)+"."+columnsAndValues[i]] {
-			columns, values = append(columns, columnsAndValues[i]), append(values, columnsAndValues[i+1])
-		}
+// drop drops the copy.
+func (p *place) drop(ctx context.Context) (err error) {
+	if p.conn != nil {
+		err = p.conn.Close(ctx)
 	}
-	return fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s", table, strings.Join(columns, ", "), strings.Join(values, ", "), from)
+	if p.data.Database != "" {
+		err = errors.Join(err, p.server.Drop(ctx, p.data.Database))
+	}
+	return err
 }
-
-const (
-	accessTokenLifetime  = time.Hour
-	refreshTokenLifetime = 30 * 24 * time.Hour
-	familyLifetime       = 90 * 24 * time.Hour
-	grace                = time.Minute
-)

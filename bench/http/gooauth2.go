@@ -155,47 +155,11 @@ func goOAuth2Handler(pool *pgxpool.Pool, _ string) (http.Handler, error) {
 }
 
 // prepareGoOAuth2 makes the tables, and returns what there is to be asked.
-func prepareGoOAuth2(ctx context.Context, database string) (*pgxpool.Pool, *endpoints, error) {
-	pool, err := pgxpool.New(ctx, database)
-	if err != nil {
-		return nil, nil, err
-	}
+func prepareGoOAuth2(ctx context.Context, pool *pgxpool.Pool, base string) (*endpoints, error) {
 	if _, err := pool.Exec(ctx, tokenTable); err != nil {
-		return pool, nil, err
+		return nil, err
 	}
-	e := &endpoints{public: client{id: "public"}, secret: client{"confidential", rand.Text()}}
-	for _, c := range []models.Client{
-		{ID: e.public.id, Domain: "https://client.example", Public: true},
-		{ID: e.secret.id, Secret: e.secret.secret, Domain: "https://client.example"},
-	} {
-		data, err := json.Marshal(c)
-		if err != nil {
-			return pool, nil, err
-		}
-		if _, err := pool.Exec(ctx, `INSERT INTO oauth2_client (id, secret, domain, data) VALUES ($1, $2, $3, $4)`, c.ID, c.Secret, c.Domain, data); err != nil {
-			return pool, nil, err
-		}
-	}
-	st := goOAuth2Tokens{pool}
-	e.codes = func(ctx context.Context, c client, scope string, n int) ([]string, error) {
-		all := make([]string, n)
-		for i := range all {
-			all[i] = rand.Text()
-			t := &models.Token{
-				ClientID: c.id, UserID: "ada", RedirectURI: redirectURI, Scope: scope, Code: all[i], CodeCreateAt: time.Now(), CodeExpiresIn: time.Hour,
-				CodeChallenge: challenge, CodeChallengeMethod: "S256",
-			}
-			if err := st.Create(ctx, t); err != nil {
-				return nil, err
-			}
-		}
-		return all, nil
-	}
-	return pool, e, nil
-}
-
-func askGoOAuth2(ctx context.Context, e *endpoints, base string) {
-	e.token = base + "/oauth/token"
+	e := &endpoints{token: base + "/oauth/token", public: client{id: "public"}, secret: client{"confidential", rand.Text()}}
 	e.introspect = func(access string) (*http.Request, error) {
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/test", nil)
 		if err == nil {
@@ -204,4 +168,24 @@ func askGoOAuth2(ctx context.Context, e *endpoints, base string) {
 		return r, err
 	}
 	e.isActive = func(status int, body map[string]any) bool { return status == http.StatusOK && body["client_id"] != "" }
+	for _, c := range []models.Client{
+		{ID: e.public.id, Domain: "https://client.example", Public: true},
+		{ID: e.secret.id, Secret: e.secret.secret, Domain: "https://client.example"},
+	} {
+		data, err := json.Marshal(c)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := pool.Exec(ctx, `INSERT INTO oauth2_client (id, secret, domain, data) VALUES ($1, $2, $3, $4)`, c.ID, c.Secret, c.Domain, data); err != nil {
+			return nil, err
+		}
+	}
+	e.code = func(ctx context.Context, c client, scope string) (string, error) {
+		code := rand.Text()
+		return code, goOAuth2Tokens{pool}.Create(ctx, &models.Token{
+			ClientID: c.id, UserID: "ada", RedirectURI: redirectURI, Scope: scope, Code: code, CodeCreateAt: time.Now(), CodeExpiresIn: time.Hour,
+			CodeChallenge: challenge, CodeChallengeMethod: "S256",
+		})
+	}
+	return e, nil
 }

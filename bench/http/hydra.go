@@ -58,7 +58,9 @@ func startHydra(ctx context.Context, program, database string) (*process, *endpo
 	if err != nil {
 		return p, nil, err
 	}
-	e := &endpoints{token: h.base + "/oauth2/token", isActive: isActive, codes: h.codes}
+	e := &endpoints{token: h.base + "/oauth2/token", isActive: isActive, code: func(ctx context.Context, c client, scope string) (string, error) {
+		return h.agreed(ctx, "ada", c, url.Values{"scope": {scope}}, map[string]any{"grant_scope": strings.Fields(scope)})
+	}}
 	e.introspect = func(access string) (*http.Request, error) {
 		return post(ctx, h.admin+"/admin/oauth2/introspect", client{}, url.Values{"token": {access}})
 	}
@@ -82,19 +84,21 @@ func startHydra(ctx context.Context, program, database string) (*process, *endpo
 
 // serveHydra migrates its database and starts it, with a system secret.
 func serveHydra(ctx context.Context, program, database, secret string, more ...string) (*process, hydra, error) {
-	public, err := freePort()
+	public, err := freeAddress()
 	if err != nil {
 		return nil, hydra{}, err
 	}
-	admin, err := freePort()
+	admin, err := freeAddress()
 	if err != nil {
 		return nil, hydra{}, err
 	}
-	base := "http://127.0.0.1:" + public
+	h := hydra{"http://" + public, "http://" + admin}
+	host, publicPort, _ := strings.Cut(public, ":")
+	_, adminPort, _ := strings.Cut(admin, ":")
 	environment := append(more,
 		fmt.Sprintf("DSN=%s&max_conns=%d&max_idle_conns=%d", database, connections, connections),
-		"SECRETS_SYSTEM="+secret, "URLS_SELF_ISSUER="+base, "URLS_LOGIN=http://127.0.0.1:9/login", "URLS_CONSENT=http://127.0.0.1:9/consent",
-		"SERVE_PUBLIC_HOST=127.0.0.1", "SERVE_PUBLIC_PORT="+public, "SERVE_ADMIN_HOST=127.0.0.1", "SERVE_ADMIN_PORT="+admin,
+		"SECRETS_SYSTEM="+secret, "URLS_SELF_ISSUER="+h.base, "URLS_LOGIN=http://127.0.0.1:9/login", "URLS_CONSENT=http://127.0.0.1:9/consent",
+		"SERVE_PUBLIC_HOST="+host, "SERVE_PUBLIC_PORT="+publicPort, "SERVE_ADMIN_HOST="+host, "SERVE_ADMIN_PORT="+adminPort,
 		"STRATEGIES_ACCESS_TOKEN=opaque", "LOG_LEVEL=panic", "SQA_OPT_OUT=true", "SERVE_PUBLIC_REQUEST_LOG_DISABLE_FOR_HEALTH=true",
 		"TTL_ACCESS_TOKEN=1h", "TTL_AUTH_CODE=1h",
 	)
@@ -103,7 +107,6 @@ func serveHydra(ctx context.Context, program, database, secret string, more ...s
 	if out, err := migrate.CombinedOutput(); err != nil {
 		return nil, hydra{}, fmt.Errorf("hydra migrate: %w\n%s", err, out[max(0, len(out)-2000):])
 	}
-	h := hydra{base, "http://127.0.0.1:" + admin}
 	p, err := start(ctx, h.admin+"/health/ready", environment, program, "serve", "all", "--dev")
 	return p, h, err
 }
@@ -127,18 +130,6 @@ func (h hydra) json(ctx context.Context, method, path string, v any) (map[string
 		err = fmt.Errorf("%s %s: %d %v", method, path, status, body)
 	}
 	return body, err
-}
-
-// codes are of grants of one user.
-func (h hydra) codes(ctx context.Context, c client, scope string, n int) ([]string, error) {
-	all := make([]string, n)
-	for i := range all {
-		var err error
-		if all[i], err = h.agreed(ctx, "ada", c, url.Values{"scope": {scope}}, map[string]any{"grant_scope": strings.Fields(scope)}); err != nil {
-			return nil, err
-		}
-	}
-	return all, nil
 }
 
 // agreed goes through login and consent as the application beside it would: a user agrees to what a client asks for with more of a query. It

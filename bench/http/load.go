@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +11,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
 )
 
 // The works.
@@ -46,7 +48,7 @@ type endpoints struct {
 	public     client
 	secret     client
 	scope      string // that the client asks for, if it acts for itself
-	codes      func(ctx context.Context, c client, scope string, n int) ([]string, error)
+	code       func(ctx context.Context, c client, scope string) (string, error)
 }
 
 var browser = &http.Client{
@@ -70,67 +72,45 @@ func ask(r *http.Request) (int, map[string]any, error) {
 	return response.StatusCode, body, nil
 }
 
-// post is a form of a client's: with HTTP Basic, or with its id alone if it is public.
+// post is a form, of a client's by HTTP Basic if it has a secret.
 func post(ctx context.Context, to string, c client, form url.Values) (*http.Request, error) {
-	if c.secret == "" {
-		form.Set("client_id", c.id)
-	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, to, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, err
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if c.secret != "" {
-		r.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.id)+":"+url.QueryEscape(c.secret))))
+		r.SetBasicAuth(url.QueryEscape(c.id), url.QueryEscape(c.secret))
 	}
 	return r, nil
 }
 
-// tokens are what a client has got.
-type tokens struct{ access, refresh string }
-
-func (e *endpoints) grant(ctx context.Context, c client, form url.Values) (tokens, error) {
-	r, err := post(ctx, e.token, c, form)
-	if err != nil {
-		return tokens{}, err
+// config is a client of the server's: one that authenticates by HTTP Basic, or with its id alone if it is public.
+func (e *endpoints) config(ctx context.Context, c client) (context.Context, *oauth2.Config) {
+	style := oauth2.AuthStyleInHeader
+	if c.secret == "" {
+		style = oauth2.AuthStyleInParams
 	}
-	status, body, err := ask(r)
-	if err != nil {
-		return tokens{}, err
+	return context.WithValue(ctx, oauth2.HTTPClient, browser), &oauth2.Config{
+		ClientID: c.id, ClientSecret: c.secret, RedirectURL: redirectURI, Endpoint: oauth2.Endpoint{TokenURL: e.token, AuthStyle: style},
 	}
-	t := tokens{}
-	t.access, _ = body["access_token"].(string)
-	t.refresh, _ = body["refresh_token"].(string)
-	if status != http.StatusOK || t.access == "" {
-		return t, refused{status, fmt.Sprint(body)}
-	}
-	return t, nil
 }
 
-// refused is an answer without tokens.
-type refused struct {
-	status int
-	body   string
+func (e *endpoints) redeem(ctx context.Context, c client, code string) (*oauth2.Token, error) {
+	ctx, config := e.config(ctx, c)
+	return config.Exchange(ctx, code, oauth2.VerifierOption(verifier))
 }
 
-func (r refused) Error() string { return fmt.Sprintf("%d %s", r.status, r.body) }
-
-func (e *endpoints) redeem(ctx context.Context, c client, code string) (tokens, error) {
-	return e.grant(ctx, c, url.Values{
-		"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {redirectURI}, "code_verifier": {verifier},
-	})
+func (e *endpoints) refresh(ctx context.Context, c client, presented string) (*oauth2.Token, error) {
+	ctx, config := e.config(ctx, c)
+	return config.TokenSource(ctx, &oauth2.Token{RefreshToken: presented}).Token()
 }
 
-func (e *endpoints) refresh(ctx context.Context, c client, presented string) (tokens, error) {
-	return e.grant(ctx, c, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {presented}})
-}
-
-func (e *endpoints) own(ctx context.Context, c client) (tokens, error) {
-	form := url.Values{"grant_type": {"client_credentials"}}
-	if e.scope != "" {
-		form.Set("scope", e.scope)
-	}
-	return e.grant(ctx, c, form)
+func (e *endpoints) own(ctx context.Context, c client) error {
+	ctx, config := e.config(ctx, c)
+	own := clientcredentials.Config{ClientID: c.id, ClientSecret: c.secret, TokenURL: e.token, AuthStyle: config.Endpoint.AuthStyle, Scopes: strings.Fields(e.scope)}
+	_, err := own.Token(ctx)
+	return err
 }
 
 func (e *endpoints) active(access string) (bool, error) {
@@ -142,18 +122,30 @@ func (e *endpoints) active(access string) (bool, error) {
 	return err == nil && e.isActive(status, body), err
 }
 
+// codes are of a grant each.
+func (e *endpoints) codes(ctx context.Context, c client, scope string, n int) (all []string, err error) {
+	for range n {
+		code, err := e.code(ctx, c, scope)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, code)
+	}
+	return all, nil
+}
+
 // grants makes some, each with a refresh token.
-func (e *endpoints) grants(ctx context.Context, c client, scope string, n int) ([]tokens, error) {
+func (e *endpoints) grants(ctx context.Context, c client, scope string, n int) ([]*oauth2.Token, error) {
 	codes, err := e.codes(ctx, c, scope, n)
 	if err != nil {
 		return nil, err
 	}
-	all := make([]tokens, n)
+	all := make([]*oauth2.Token, n)
 	for i, code := range codes {
 		if all[i], err = e.redeem(ctx, c, code); err != nil {
 			return nil, fmt.Errorf("redeem: %w", err)
 		}
-		if all[i].refresh == "" {
+		if all[i].RefreshToken == "" {
 			return nil, errors.New("redeem: no refresh token")
 		}
 	}
@@ -169,7 +161,7 @@ func (e *endpoints) prepare(ctx context.Context, work string, workers int, codes
 	case introspect:
 		grants, err := e.grants(ctx, e.public, offline, max(workers, 8))
 		return func(_ context.Context, worker int, n int64) error {
-			active, err := e.active(grants[(worker+int(n))%len(grants)].access)
+			active, err := e.active(grants[(worker+int(n))%len(grants)].AccessToken)
 			if err == nil && !active {
 				err = errors.New("not active")
 			}
@@ -185,9 +177,9 @@ func (e *endpoints) prepare(ctx context.Context, work string, workers int, codes
 		}
 		grants, err := e.grants(ctx, c, scope, workers)
 		return func(ctx context.Context, worker int, _ int64) error {
-			next, err := e.refresh(ctx, c, grants[worker].refresh)
-			if err == nil && next.refresh == "" {
-				err = errors.New("no refresh token")
+			next, err := e.refresh(ctx, c, grants[worker].RefreshToken)
+			if err == nil && next.RefreshToken == grants[worker].RefreshToken {
+				err = errors.New("no new refresh token")
 			}
 			if err == nil {
 				grants[worker] = next
@@ -196,8 +188,7 @@ func (e *endpoints) prepare(ctx context.Context, work string, workers int, codes
 		}, err
 	case clientCredentials:
 		return func(ctx context.Context, _ int, _ int64) error {
-			_, err := e.own(ctx, e.secret)
-			return err
+			return e.own(ctx, e.secret)
 		}, nil
 	case redeem:
 		all, err := e.codes(ctx, e.public, offline, workers*int(codes))
@@ -220,27 +211,24 @@ const racers = 8
 
 // raceFor has eight present what a grant has.
 func (e *endpoints) raceFor(ctx context.Context, work string) (race, error) {
-	var once func() (tokens, error)
-	if work == redeem {
-		codes, err := e.codes(ctx, e.public, offline, 1)
-		if err != nil {
-			return race{}, err
+	presented, err := e.code(ctx, e.public, offline)
+	present := e.redeem
+	if work != redeem && err == nil {
+		var first *oauth2.Token
+		if first, err = e.redeem(ctx, e.public, presented); err == nil {
+			presented, present = first.RefreshToken, e.refresh
 		}
-		once = func() (tokens, error) { return e.redeem(ctx, e.public, codes[0]) }
-	} else {
-		grants, err := e.grants(ctx, e.public, offline, 1)
-		if err != nil {
-			return race{}, err
-		}
-		once = func() (tokens, error) { return e.refresh(ctx, e.public, grants[0].refresh) }
 	}
-	answers, errs := make([]tokens, racers), make([]error, racers)
+	if err != nil {
+		return race{}, err
+	}
+	answers, errs := make([]*oauth2.Token, racers), make([]error, racers)
 	start := make(chan struct{})
 	var all sync.WaitGroup
 	for i := range racers {
 		all.Go(func() {
 			<-start
-			answers[i], errs[i] = once()
+			answers[i], errs[i] = present(ctx, e.public, presented)
 		})
 	}
 	close(start)
@@ -248,15 +236,15 @@ func (e *endpoints) raceFor(ctx context.Context, work string) (race, error) {
 	var r race
 	refresh := map[string]bool{}
 	for i, t := range answers {
-		if refusal := (refused{}); errs[i] != nil && !errors.As(errs[i], &refusal) {
-			return r, errs[i]
-		}
-		if errs[i] != nil {
+		if refused := (*oauth2.RetrieveError)(nil); errors.As(errs[i], &refused) {
 			continue
 		}
+		if errs[i] != nil {
+			return r, errs[i]
+		}
 		r.answered++
-		refresh[t.refresh] = true
-		live, err := e.active(t.access)
+		refresh[t.RefreshToken] = true
+		live, err := e.active(t.AccessToken)
 		if err != nil {
 			return r, err
 		}

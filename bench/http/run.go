@@ -12,9 +12,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/oauthdb/oauthdb/bench/dataset"
@@ -57,30 +57,15 @@ type results struct {
 	options
 	environment dataset.Environment
 	cells       map[cell][]measured
-	statements  map[cell]float64 // a request, of a work
 	races       map[cell][]race
 }
 
 // contestant is a server that is running.
 type contestant struct {
-	name     string
-	database string
+	name string
 	*endpoints
 	process *process
-	look    *pgx.Conn // on its database, and in nobody's way
-	pool    *pgxpool.Pool
-}
-
-func (c *contestant) stop() {
-	if c.process != nil {
-		c.process.stop()
-	}
-	if c.look != nil {
-		_ = c.look.Close(context.Background())
-	}
-	if c.pool != nil {
-		c.pool.Close()
-	}
+	pool    *pgxpool.Pool // on its database, for looking
 }
 
 func run(ctx context.Context, o options, logf func(string, ...any)) (*results, error) {
@@ -88,36 +73,39 @@ func run(ctx context.Context, o options, logf func(string, ...any)) (*results, e
 	if err != nil {
 		return nil, err
 	}
-	r := &results{options: o, cells: map[cell][]measured{}, statements: map[cell]float64{}, races: map[cell][]race{}}
+	r := &results{options: o, cells: map[cell][]measured{}, races: map[cell][]race{}}
 	if r.environment, err = server.Environment(ctx); err != nil {
 		return nil, err
 	}
-	var hydraProgram string
+	hydra := ""
 	if slices.Contains(o.servers, "hydra") {
-		if hydraProgram, err = buildHydra(ctx, logf); err != nil {
+		if hydra, err = buildHydra(ctx, logf); err != nil {
 			return nil, err
 		}
 	}
 	var running []*contestant
+	defer func() {
+		for _, c := range running {
+			if c.process != nil {
+				c.process.stop()
+			}
+			if c.pool != nil {
+				c.pool.Close()
+			}
+			_ = server.Drop(context.WithoutCancel(ctx), c.database())
+		}
+	}()
 	for _, name := range o.servers {
-		data, err := server.Clone(ctx, dataset.Data{Database: "template1"}, "bench_http_"+name)
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = server.Drop(context.WithoutCancel(ctx), data.Database) }()
-		c, err := begin(ctx, name, server.Via(server.HostPort, data.Database), hydraProgram, o.profile)
-		if c != nil {
-			defer c.stop()
-		}
-		if err != nil {
+		c := &contestant{name: name}
+		running = append(running, c)
+		if err := c.begin(ctx, server, hydra, o.profile); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		running = append(running, c)
 	}
 	for round := range o.rounds {
 		for _, work := range o.works {
 			for _, c := range running {
-				if _, err := c.look.Exec(ctx, "ANALYZE"); err != nil { // as autovacuum would, which is off so as not to be measured
+				if _, err := c.pool.Exec(ctx, "ANALYZE"); err != nil { // as autovacuum would, which is off so as not to be measured
 					return nil, err
 				}
 			}
@@ -129,13 +117,6 @@ func run(ctx context.Context, o options, logf func(string, ...any)) (*results, e
 						return nil, fmt.Errorf("%s, %s, %d workers: %w", c.name, work, workers, err)
 					}
 				}
-			}
-		}
-	}
-	for _, work := range o.works {
-		for _, c := range running {
-			if err := r.countStatements(ctx, c, work); err != nil {
-				return nil, fmt.Errorf("%s, %s: %w", c.name, work, err)
 			}
 		}
 	}
@@ -154,82 +135,51 @@ func run(ctx context.Context, o options, logf func(string, ...any)) (*results, e
 	return r, nil
 }
 
-// begin starts a server on its database.
-func begin(ctx context.Context, name, database, hydraProgram, profile string) (c *contestant, err error) {
-	c = &contestant{name: name, database: database}
-	if c.look, err = pgx.Connect(ctx, database); err != nil {
-		return c, err
-	}
-	if _, err := c.look.Exec(ctx, "CREATE EXTENSION IF NOT EXISTS pg_stat_statements"); err != nil {
-		return c, err
-	}
-	switch name {
-	case "hydra":
-		c.process, c.endpoints, err = startHydra(ctx, hydraProgram, database)
-		return c, err
-	case "go-oauth2":
-		c.pool, c.endpoints, err = prepareGoOAuth2(ctx, database)
-	default:
-		c.pool, c.endpoints, err = prepareOurs(ctx, database)
+func (c *contestant) database() string { return "bench_http_" + c.name }
+
+// begin starts the server on its database.
+func (c *contestant) begin(ctx context.Context, server *dataset.Server, hydra, profile string) (err error) {
+	others := c.name == "hydra" || c.name == "go-oauth2" // which have schemas of their own
+	if others {
+		_, err = server.Clone(ctx, dataset.Data{Database: "template1"}, c.database())
+	} else {
+		err = server.Create(ctx, c.database())
 	}
 	if err != nil {
-		return c, err
+		return err
+	}
+	database := server.Via(server.HostPort, c.database())
+	if c.pool, err = pgxpool.New(ctx, database+"&application_name=bench&pool_max_conns=2"); err != nil {
+		return err
+	}
+	if _, err := c.pool.Exec(ctx, "CREATE EXTENSION IF NOT EXISTS pg_stat_statements"); err != nil {
+		return err
+	}
+	address, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	base := "http://" + address
+	switch c.name {
+	case "hydra":
+		c.process, c.endpoints, err = startHydra(ctx, hydra, database)
+		return err
+	case "go-oauth2":
+		c.endpoints, err = prepareGoOAuth2(ctx, c.pool, base)
+	case "zitadel":
+		c.endpoints, err = prepareOurs(ctx, c.pool, base+"/oauth")
+	default:
+		c.endpoints, err = prepareOurs(ctx, c.pool, base)
+	}
+	if err != nil {
+		return err
 	}
 	program, err := os.Executable()
 	if err != nil {
-		return c, err
-	}
-	port, err := freePort()
-	if err != nil {
-		return c, err
-	}
-	address := "127.0.0.1:" + port
-	base := "http://" + address
-	c.process, err = start(ctx, base, []string{serveVariable + "=" + name, addressVariable + "=" + address, databaseVariable + "=" + database, profileVariable + "=" + profile}, program)
-	switch name {
-	case "net/http", "fosite":
-		askOurs(ctx, c.endpoints, base, "/token", "/introspect")
-	case "zitadel":
-		askOurs(ctx, c.endpoints, base, "/oauth/token", "/oauth/introspect")
-	case "go-oauth2":
-		askGoOAuth2(ctx, c.endpoints, base)
-	}
-	return c, err
-}
-
-// countStatements counts how many a request takes of the database, BEGIN and COMMIT among them.
-func (r *results) countStatements(ctx context.Context, c *contestant, work string) error {
-	const requests = 20
-	do, err := c.prepare(ctx, work, 1, requests+1)
-	if err != nil {
 		return err
 	}
-	var before, after int64
-	for n := range requests + 1 {
-		if err := do(ctx, 0, int64(n)); err != nil {
-			return err
-		}
-		if n == 0 { // which may have opened a connection
-			if before, err = c.executed(ctx); err != nil {
-				return err
-			}
-		}
-	}
-	if after, err = c.executed(ctx); err != nil {
-		return err
-	}
-	r.statements[cell{server: c.name, work: work}] = float64(after-before) / requests
-	return nil
-}
-
-// executed is how many statements were run in the contestant's database so far, but for these.
-func (c *contestant) executed(ctx context.Context) (n int64, err error) {
-	err = c.look.QueryRow(ctx, `
-		SELECT coalesce(sum(s.calls), 0)::bigint
-		FROM pg_stat_statements AS s
-		JOIN pg_database AS d ON d.oid = s.dbid
-		WHERE d.datname = current_database() AND s.query NOT LIKE '%pg_stat%'`).Scan(&n)
-	return n, err
+	c.process, err = start(ctx, base, []string{serveVariable + "=" + c.name, addressVariable + "=" + address, databaseVariable + "=" + database, profileVariable + "=" + profile}, program)
+	return err
 }
 
 // measure adds one measurement of a cell.
@@ -243,21 +193,36 @@ func (r *results) measure(ctx context.Context, c *contestant, work string, worke
 	if err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
-	backends, err := machine.Backends(ctx, c.look)
-	if err != nil {
-		return err
-	}
 	before, err := machine.Used(c.process.cmd.Process.Pid)
 	if err != nil {
 		return err
 	}
-	round, n, err := measure.Busy(ctx, workers, ops, warm, limit, func() time.Duration { return machine.UsedByAll(backends) }, do)
+	count := sync.OnceValue(func() error { // when the clock starts, as what comes before plans statements
+		_, err := c.pool.Exec(ctx, "SELECT pg_stat_statements_reset(0, oid, 0) FROM pg_database WHERE datname = current_database()")
+		return err
+	})
+	round, n, err := measure.Busy(ctx, workers, ops, warm, limit, func() (time.Duration, error) {
+		if err := count(); err != nil {
+			return 0, err
+		}
+		return machine.UsedByBackends(ctx, c.pool)
+	}, do)
 	if err != nil {
 		return err
 	}
 	after, err := machine.Used(c.process.cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
+	m := measured{Round: round, serverCPU: (after - before) / time.Duration(n)}
+	// Those that are run for most requests: what a new connection begins with is rare.
+	err = c.pool.QueryRow(ctx, `
+		SELECT coalesce(sum(round(s.calls / $1::numeric)), 0)::float8
+		FROM pg_stat_statements AS s
+		JOIN pg_database AS d ON d.oid = s.dbid
+		WHERE d.datname = current_database() AND s.query NOT LIKE '%pg_stat%'`, n-warm*int64(workers)).Scan(&m.Statements)
 	k := cell{c.name, work, workers}
-	r.cells[k] = append(r.cells[k], measured{round, (after - before) / time.Duration(n)})
+	r.cells[k] = append(r.cells[k], m)
 	return err
 }
 
@@ -309,12 +274,11 @@ func start(ctx context.Context, answersAt string, environment []string, program 
 	}
 }
 
-func freePort() (string, error) {
+// freeAddress is one of this machine that nobody listens at.
+func freeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, err
+	return l.Addr().String(), l.Close()
 }

@@ -20,33 +20,23 @@ func Used(pid int) (sum time.Duration, err error) {
 	return sum, err
 }
 
-// UsedByAll is the sum over processes, without those that are gone.
-func UsedByAll(pids func() []int) (sum time.Duration) {
-	for _, pid := range pids() {
-		used, _ := Used(pid)
+// UsedByBackends is what the server processes of the clients of a database have used, but for those that look on: db's own, and those named
+// bench. They are listed anew each time, as a server opens connections when it has more to do.
+func UsedByBackends(ctx context.Context, db interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+},
+) (sum time.Duration, err error) {
+	rows, err := db.Query(ctx, `
+		SELECT pid
+		FROM pg_stat_activity
+		WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend' AND application_name <> 'bench'`)
+	if err != nil {
+		return 0, err
+	}
+	pids, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	for _, pid := range pids {
+		used, _ := Used(pid) // none if it is gone
 		sum += used
 	}
-	return sum
-}
-
-// Backends lists the server processes of the clients of a database, but for those that look on: conn's own, and those named bench. It lists them
-// anew each time, as a server opens connections when it has more to do.
-func Backends(ctx context.Context, conn *pgx.Conn) (func() []int, error) {
-	list := func() ([]int, error) {
-		rows, err := conn.Query(ctx, `
-			SELECT pid
-			FROM pg_stat_activity
-			WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend' AND application_name <> 'bench'`)
-		if err != nil {
-			return nil, err
-		}
-		return pgx.CollectRows(rows, pgx.RowTo[int])
-	}
-	known, err := list()
-	return func() []int {
-		if now, err := list(); err == nil {
-			known = now
-		}
-		return known
-	}, err
+	return sum, err
 }

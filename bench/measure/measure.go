@@ -23,7 +23,7 @@ func histogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, time.Minut
 
 // Session runs the load on an open session, by Busy.
 func Session(
-	ctx context.Context, s subject.Session, l workload.Load, warm int64, limit time.Duration, used func() time.Duration,
+	ctx context.Context, s subject.Session, l workload.Load, warm int64, limit time.Duration, used func() (time.Duration, error),
 ) (report.Round, int64, error) {
 	cases := make([][]subject.Case, l.Conns)
 	for conn := range cases {
@@ -46,10 +46,10 @@ func Session(
 //
 // used says what processes have used of the processors so far; nil says nothing.
 func Busy(
-	ctx context.Context, conns int, ops, warm int64, limit time.Duration, used func() time.Duration, op func(ctx context.Context, conn int, n int64) error,
+	ctx context.Context, conns int, ops, warm int64, limit time.Duration, used func() (time.Duration, error), op func(ctx context.Context, conn int, n int64) error,
 ) (report.Round, int64, error) {
 	if used == nil {
-		used = func() time.Duration { return 0 }
+		used = func() (time.Duration, error) { return 0, nil }
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -90,7 +90,7 @@ func Busy(
 	}
 	ready.Wait()
 	var before, after runtime.MemStats
-	usedBefore := used()
+	usedBefore, errBefore := used()
 	runtime.ReadMemStats(&before)
 	began := time.Now()
 	for range conns {
@@ -98,8 +98,8 @@ func Busy(
 	}
 	ended.Wait()
 	runtime.ReadMemStats(&after)
-	usedAfter := used()
-	if err := context.Cause(ctx); err != nil {
+	usedAfter, errAfter := used()
+	if err := errors.Join(context.Cause(ctx), errBefore, errAfter); err != nil {
 		return report.Round{}, 0, err
 	}
 

@@ -55,31 +55,3 @@ func TestAnAnswerComesLaterByTheDelay(t *testing.T) {
 		p.Close()
 	}
 }
-
-// What is sent while an answer is under way isn't held up behind it: a stream is as fast as without the proxy.
-func TestAStreamIsDelayedOnce(t *testing.T) {
-	p, err := Start(echo(t), 30*time.Millisecond)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
-	c, err := net.Dial("tcp", p.Addr())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	const parts = 100
-	go func() {
-		for range parts {
-			c.Write(make([]byte, 100))
-			time.Sleep(time.Millisecond)
-		}
-	}()
-	began := time.Now()
-	if _, err := io.ReadFull(c, make([]byte, 100*parts)); err != nil {
-		t.Fatal(err)
-	}
-	if took := time.Since(began); took > parts*30*time.Millisecond/2 {
-		t.Errorf("%d parts took %v: each waited for the one before", parts, took)
-	}
-}

@@ -96,6 +96,9 @@ func Took[T ~int64 | ~float64](ns T) string {
 	return strconv.FormatFloat(v, 'f', max(0, 3-len(strconv.Itoa(int(v)))), 64) + units[0]
 }
 
+// Bytes writes a number of them.
+func Bytes(n int64) string { return Count(float64(n)) + " B" }
+
 // Decimals writes v with two of them.
 func Decimals(v float64) string { return fmt.Sprintf("%.2f", v) }
 

@@ -18,10 +18,17 @@ func made(w subject.Work, name string, conns int, size int64, delay time.Duratio
 		ops := perSecond * wobble
 		c.Rounds = append(c.Rounds, Round{
 			Number: i, Ops: ops, Elapsed: 100 * time.Second, P50: 1e11 / time.Duration(ops), P99: 3e11 / time.Duration(ops), P999: 9e11 / time.Duration(ops),
-			Allocs: 25.4, DatabaseCPU: 5e10 / time.Duration(ops),
+			Allocs: 25.4, Statements: 9, Rows: 4, WALBytes: 4500, Buffers: 140, DatabaseCPU: 5e10 / time.Duration(ops),
 		})
 	}
 	return c
+}
+
+func collectors(n int, rows int64, p99 time.Duration) Collector {
+	return Collector{
+		Size: 100_000, Collectors: n, Pace: Pace{1000, 1}, Rows: rows, Elapsed: 2 * time.Second, Batches: 200, Working: 2 * time.Second, Deleting: time.Second,
+		Rate: 1000, Quiet: Latency{1e5, 4e5, 9e5}, Busy: Latency{1e5, p99, 9e5}, Control: Latency{1e5, 5e5, 9e5},
+	}
 }
 
 func results() *Results {
@@ -31,10 +38,9 @@ func results() *Results {
 		Settings: []subject.Subject{{Name: "mode exec", Describe: "`exec`"}},
 		Datasets: []Dataset{{1000, []Relation{{"session", 10, 1000, 500}}}},
 		Proxies:  []Proxy{{500 * time.Microsecond, 620 * time.Microsecond}},
-		Costs:    []Cost{{subject.Rotate, "tx-lock", 1_000_000, 9, 4, 4500, 140}},
 		Collector: []Collector{
-			{1_000_000, 1, Pace{1000, 1}, 120_000, 2 * time.Second, 1000, Latency{1e5, 4e5, 9e5}, Latency{1e5, 6e5, 9e5}},
-			{1_000_000, 2, Pace{1000, 1}, 180_000, 2 * time.Second, 1000, Latency{1e5, 4e5, 9e5}, Latency{1e5, 7e5, 9e5}},
+			collectors(1, 120_000, 6e5),
+			collectors(2, 180_000, 7e5),
 		},
 		Cells: []Cell{made(subject.Rotate, "mode exec", 16, 1_000_000, 0, 300)},
 	}
@@ -43,7 +49,7 @@ func results() *Results {
 			r.Cells = append(r.Cells, made(subject.Rotate, "store", n, 1_000_000, d, 2100), made(subject.Rotate, "tx-lock", n, 1_000_000, d, 700))
 		}
 	}
-	r.Cells = append(r.Cells, made(subject.IntrospectHit, "store", 1, 1_000_000, 0, 9000),
+	r.Cells = append(r.Cells, made(subject.IntrospectHit, "store", 1, 1_000_000, 0, 9000), made(subject.IntrospectBound, "store", 1, 1_000_000, 0, 7500),
 		made(subject.Rotate, "store", 1, 10_000, 0, 2205), made(subject.Rotate, "store", 1, 10_000_000, 0, 2100))
 	return r
 }
@@ -89,20 +95,23 @@ func TestTargetsTellMetFromMissed(t *testing.T) {
 		}
 		return all
 	}
-	if got := verdicts(results()); !reflect.DeepEqual(got, []bool{true, true, true, true, true, true, true, true}) {
+	if got := verdicts(results()); !reflect.DeepEqual(got, []bool{true, true, true, true, true, true, true, true, true}) {
 		t.Errorf("all are met by a hair: %v", got)
 	}
 	r := results()
 	for i := range r.Cells { // one half, and more allocations; ten times the data takes twice as long
 		for j := range r.Cells[i].Rounds {
 			round := &r.Cells[i].Rounds[j]
+			if r.Cells[i].Work == subject.IntrospectBound {
+				round.DatabaseCPU *= 2
+			}
 			if round.Allocs++; r.Cells[i].Subject == "store" && r.Cells[i].Size > 10_000 {
 				round.Elapsed, round.P50, round.DatabaseCPU = 2*round.Elapsed, 2*round.P50, 3*round.DatabaseCPU
 			}
 		}
 	}
 	r.Collector = r.Collector[1:] // the p99 of the other goes up by 1.75
-	if got := verdicts(r); !reflect.DeepEqual(got, []bool{false, false, false, false, false, false, false, false}) {
+	if got := verdicts(r); !reflect.DeepEqual(got, []bool{false, false, false, false, false, false, false, false, false}) {
 		t.Errorf("none is met: %v", got)
 	}
 	for _, target := range (&Results{}).Targets() {
@@ -149,7 +158,7 @@ func TestThePageHasAPlaceForEachSection(t *testing.T) {
 		"| `exec` | 300 [",
 		"| rotate | tx-lock | 9 | 4 | 4,500 | 140 | 25.4 | — |",
 		"| `session` | 10 | 100 | 50 | 0 |",
-		"| 1 million | 1 | 1,000 | 1.00 | 60,000 | 1,000 | 100 µs / 400 µs / 900 µs | 100 µs / 600 µs / 900 µs | 1.50 |",
+		"| 1 | 1,000 | 1.00 | 10.0 ms | 60,000 | 120,000 | 100 µs / 400 µs / 900 µs | 100 µs / 600 µs / 900 µs | 1.50 | 1.25 |",
 		"| Commit | 608fed8 |",
 	} {
 		if !strings.Contains(string(got), want) {
@@ -159,10 +168,8 @@ func TestThePageHasAPlaceForEachSection(t *testing.T) {
 	if strings.Contains(string(got), "(old)") || strings.Contains(string(got), "Not measured") || t.Failed() {
 		t.Errorf("the page is\n%s", got)
 	}
-	for _, name := range []string{throughputPlot, sizePlot} {
-		if svg, err := os.ReadFile(filepath.Join(docs, "performance", name)); err != nil || !strings.Contains(string(svg), "rotate") {
-			t.Errorf("%s: %v", name, err)
-		}
+	if svg, err := os.ReadFile(filepath.Join(docs, "performance", sizePlot)); err != nil || !strings.Contains(string(svg), "rotate") {
+		t.Errorf("the plot lacks a work: %v", err)
 	}
 	if err := os.WriteFile(page, []byte("# Mine\n"), 0o600); err != nil {
 		t.Fatal(err)

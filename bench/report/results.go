@@ -25,7 +25,6 @@ type Results struct {
 	Settings    []subject.Subject // of package db, that were tried
 	Datasets    []Dataset
 	Proxies     []Proxy
-	Costs       []Cost
 	Collector   []Collector
 	Cells       []Cell
 }
@@ -70,6 +69,10 @@ type Round struct {
 	Allocs         float64       `json:",omitzero"` // heap allocations per operation in the client
 	Bytes          float64       `json:",omitzero"` // allocated per operation in the client
 	DatabaseCPU    time.Duration `json:",omitzero"` // per operation, of the server's processes for the connections
+	Statements     float64       `json:",omitzero"` // per operation; BEGIN and COMMIT count
+	Rows           float64       `json:",omitzero"` // per operation: inserted, updated and deleted
+	WALBytes       float64       `json:",omitzero"` // per operation
+	Buffers        float64       `json:",omitzero"` // per operation: pages looked at in shared buffers, whether or not they were there
 }
 
 // PerSecond is the throughput of the round.
@@ -82,43 +85,6 @@ func (r Round) PerCPU() float64 {
 	}
 	return float64(time.Second) / float64(r.DatabaseCPU)
 }
-
-// Cost is what one operation takes of the server and the network, counted with one connection.
-type Cost struct {
-	Work       subject.Work
-	Subject    string
-	Size       int64
-	Statements float64 // BEGIN and COMMIT count; each is a round trip
-	Rows       float64 // inserted, updated and deleted
-	WALBytes   float64
-	Buffers    float64 // pages looked at in shared buffers, whether or not they were there
-}
-
-// Pace is how hard a collector works, as in db.CollectorOptions.
-type Pace struct {
-	BatchSize int32
-	Share     float64
-}
-
-func (p Pace) String() string { return fmt.Sprintf("%d@%v", p.BatchSize, p.Share) }
-
-// Collector is one measurement of the collector beside introspection.
-type Collector struct {
-	Size       int64
-	Collectors int
-	Pace
-	Rows    int64         // deleted
-	Elapsed time.Duration // of the deleting
-	Rate    float64       // introspections per second that were asked for
-	Quiet   Latency       // of introspection before
-	Busy    Latency       // of introspection during it
-}
-
-// PerSecond is how many rows were deleted in a second, by all collectors together.
-func (c Collector) PerSecond() float64 { return float64(c.Rows) / c.Elapsed.Seconds() }
-
-// Slowdown is the p99 of introspection during the deleting as a multiple of that before.
-func (c Collector) Slowdown() float64 { return float64(c.Busy.P99) / float64(c.Quiet.P99) }
 
 // Latency is a distribution.
 type Latency struct{ P50, P99, P999 time.Duration }
@@ -155,15 +121,6 @@ func (r *Results) Find(w subject.Work, name string, size int64, conns int, delay
 		return nil
 	}
 	return &r.Cells[i]
-}
-
-// Cost returns what the operation takes, or nil if it wasn't counted.
-func (r *Results) Cost(w subject.Work, name string, size int64) *Cost {
-	i := slices.IndexFunc(r.Costs, func(c Cost) bool { return c.Work == w && c.Subject == name && c.Size == size })
-	if i < 0 {
-		return nil
-	}
-	return &r.Costs[i]
 }
 
 // Spread is what several rounds say of one figure.

@@ -34,17 +34,46 @@ func (p *place) read(ctx context.Context) (lsn string, v volume, err error) {
 	return lsn, v, err
 }
 
+// costs is what something that is done n times costs each time.
+func (p *place) costs(ctx context.Context, do func() (n int64, err error)) (v volume, err error) {
+	_, before, err := p.read(ctx)
+	if err != nil {
+		return v, err
+	}
+	// so that each page is in the log once, and what comes then are records
+	if _, err := p.pool.Exec(ctx, `CHECKPOINT`); err != nil {
+		return v, err
+	}
+	start, _, err := p.read(ctx)
+	if err != nil {
+		return v, err
+	}
+	n, err := do()
+	if err != nil {
+		return v, err
+	}
+	if n == 0 {
+		return v, errors.New("nothing was done")
+	}
+	end, after, err := p.read(ctx)
+	if err != nil {
+		return v, err
+	}
+	var log int64 // without images of pages; other databases of the server should be idle
+	err = p.pool.QueryRow(ctx, `SELECT sum(record_size)::bigint FROM walinspect.pg_get_wal_stats($1::text::pg_lsn, $2::text::pg_lsn, false)`, start, end).Scan(&log)
+	return volume{log / n, (after.table - before.table) / n, (after.index - before.index) / n}, err
+}
+
 // calls measures each call by itself, on one connection.
 func calls(ctx context.Context, server *dataset.Server, o options) (text string, err error) {
-	p, err := newPlace(ctx, server, "calls")
+	p, err := newPlace(ctx, server, "calls", lifetimes{code: time.Hour, access: time.Hour, refresh: 30 * 24 * time.Hour})
 	if err != nil {
 		return "", err
 	}
-	defer func() { err = errors.Join(err, p.drop(context.WithoutCancel(ctx))) }()
+	defer func() { err = errors.Join(err, p.drop(ctx)) }()
 	if _, err := p.pool.Exec(ctx, `CREATE SCHEMA walinspect; CREATE EXTENSION pg_walinspect SCHEMA walinspect`); err != nil {
 		return "", err
 	}
-	l := lifetimes{code: time.Hour, access: time.Hour, refresh: 30 * 24 * time.Hour}
 	with, without := make([]family, o.calls), make([]family, o.calls)
 	var access []token.Digest
 	steps := []struct {
@@ -52,17 +81,17 @@ func calls(ctx context.Context, server *dataset.Server, o options) (text string,
 		call func(i int) error
 	}{
 		{"`CreateSession`", func(i int) (err error) { with[i].session, err = p.signIn(ctx, 24*time.Hour); return err }},
-		{"`GrantAuthorization`", func(i int) error { return p.grant(ctx, &with[i], l) }},
-		{"`RedeemAuthorizationCode`", func(i int) error { return p.redeem(ctx, &with[i], l, false) }},
-		{"`RotateRefreshToken`", func(i int) error { return p.rotate(ctx, &with[i], l, false) }},
-		{"", func(i int) error { without[i].session = with[i].session; return p.grant(ctx, &without[i], l) }},
-		{"`RedeemAuthorizationCode`, access token without a row", func(i int) error { return p.redeem(ctx, &without[i], l, true) }},
-		{"`RotateRefreshToken`, access token without a row", func(i int) error { return p.rotate(ctx, &without[i], l, true) }},
+		{"`GrantAuthorization`", func(i int) error { return p.grant(ctx, &with[i]) }},
+		{"`RedeemAuthorizationCode`", func(i int) error { return p.redeem(ctx, &with[i], false) }},
+		{"`RotateRefreshToken`", func(i int) error { return p.rotate(ctx, &with[i], false) }},
+		{"", func(i int) error { without[i].session = with[i].session; return p.grant(ctx, &without[i]) }},
+		{"`RedeemAuthorizationCode`, access token without a row", func(i int) error { return p.redeem(ctx, &without[i], true) }},
+		{"`RotateRefreshToken`, access token without a row", func(i int) error { return p.rotate(ctx, &without[i], true) }},
 		{"`IssueAccessToken` (client credentials)", func(int) error {
 			id := store.NewAccessTokenID()
 			access = append(access, *digestOf(id, false))
 			r, err := p.q.IssueAccessToken(ctx, store.IssueAccessTokenParams{
-				ID: id, AccessToken: digestOf(id, false), ClientID: p.now, ClientAuthMethod: "client_secret_basic", ClientSecret: secret,
+				ID: id, AccessToken: digestOf(id, false), ClientID: p.client, ClientAuthMethod: "client_secret_basic", ClientSecret: secret,
 				Scopes: []string{"email"}, Lifetime: time.Hour,
 			})
 			return want(r.Outcome, store.OutcomeIssued, err)
@@ -72,45 +101,25 @@ func calls(ctx context.Context, server *dataset.Server, o options) (text string,
 			return want(r.Outcome, store.OutcomeActive, err)
 		}},
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "Each call %d times, on PostgreSQL %s. Log is the write-ahead log without images of whole pages; table and indexes are what has grown.\n\n",
-		o.calls, p.version(ctx))
 	each := map[string]volume{}
-	b.WriteString("| Call | log, bytes | table, bytes | indexes, bytes |\n|---|---:|---:|---:|\n")
+	t := report.NewTable(1, "Call", "log, bytes", "table, bytes", "indexes, bytes")
 	for _, s := range steps {
-		_, before, err := p.read(ctx)
-		if err != nil {
-			return "", err
-		}
-		// so that each page is in the log once, and what comes then are records
-		if _, err := p.pool.Exec(ctx, `CHECKPOINT`); err != nil {
-			return "", err
-		}
-		start, _, err := p.read(ctx)
-		if err != nil {
-			return "", err
-		}
-		for i := range o.calls {
-			if err := s.call(i); err != nil {
-				return "", fmt.Errorf("%s: %w", s.name, err)
-			}
-		}
-		end, after, err := p.read(ctx)
-		if err != nil {
-			return "", err
-		}
-		if s.name == "" {
-			continue
-		}
-		log, err := p.records(ctx, start, end)
-		if err != nil {
-			return "", err
-		}
-		n := int64(o.calls)
-		v := volume{log / n, (after.table - before.table) / n, (after.index - before.index) / n}
-		each[s.name] = v
-		fmt.Fprintf(&b, "| %s | %d | %d | %d |\n", s.name, v.log, v.table, v.index)
 		report.Logf("%s", s.name)
+		v, err := p.costs(ctx, func() (int64, error) {
+			for i := range o.calls {
+				if err := s.call(i); err != nil {
+					return 0, err
+				}
+			}
+			return int64(o.calls), nil
+		})
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", s.name, err)
+		}
+		if s.name != "" {
+			each[s.name] = v
+			t.Row(s.name, fmt.Sprint(v.log), fmt.Sprint(v.table), fmt.Sprint(v.index))
+		}
 	}
 
 	// The collector, once everything has expired.
@@ -118,46 +127,30 @@ func calls(ctx context.Context, server *dataset.Server, o options) (text string,
 		UPDATE session SET expires_at = now() - interval '1 day'`); err != nil {
 		return "", err
 	}
-	if _, err := p.pool.Exec(ctx, `CHECKPOINT`); err != nil {
-		return "", err
-	}
-	start, _, err := p.read(ctx)
-	if err != nil {
-		return "", err
-	}
-	var rows int64
 	collector := db.NewCollector(p.q, db.CollectorOptions{Retention: -1})
-	for range 3 {
-		done, err := collector.Collect(ctx)
-		if err != nil {
-			return "", err
+	deleted, err := p.costs(ctx, func() (rows int64, err error) {
+		for range 3 {
+			done, err := collector.Collect(ctx)
+			if err != nil {
+				return 0, err
+			}
+			rows += done.Total()
 		}
-		for _, n := range done {
-			rows += n
-		}
-	}
-	end, _, err := p.read(ctx)
+		return rows, nil
+	})
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("the collector: %w", err)
 	}
-	log, err := p.records(ctx, start, end)
-	if err != nil {
-		return "", err
-	}
-	if rows == 0 {
-		return "", errors.New("the collector deleted nothing")
-	}
-	fmt.Fprintf(&b, "| the collector, for each row that it deletes | %d | | |\n\n", log/rows)
-	b.WriteString(million(each, log/rows))
-	return b.String(), nil
+	t.Row("the collector, for each row that it deletes", fmt.Sprint(deleted.log), "", "")
+	return fmt.Sprintf("Each call %d times, on PostgreSQL %s. Log is the write-ahead log without images of whole pages; table and indexes are what has grown.\n\n%s\n%s",
+		o.calls, p.version, t, million(each, deleted.log)), nil
 }
 
 // million is what a million users add up to, by what each call writes and leaves.
 func million(each map[string]volume, deleted int64) string {
 	const users, day = 1_000_000, 24 * time.Hour
 	session, grant := each["`CreateSession`"], each["`GrantAuthorization`"]
-	var b strings.Builder
-	b.WriteString("| A million users, each with a session and a grant a week, who refresh | rows of refresh tokens | kept, GB | log a day, GB |\n|---|---:|---:|---:|\n")
+	t := report.NewTable(1, "A million users, each with a session and a grant a week, who refresh", "rows of refresh tokens", "kept, GB", "log a day, GB")
 	for _, refreshes := range []int64{4, 24} {
 		for _, lifetime := range []time.Duration{30 * day, 7 * day, day} {
 			for _, rowless := range []bool{false, true} {
@@ -170,21 +163,11 @@ func million(each map[string]volume, deleted int64) string {
 				spent := users * refreshes * int64((lifetime+db.DefaultRetention)/day) // and none of an access token, which is gone within the hour
 				kept := spent*(plainRotate.table+plainRotate.index) + users*(session.table+session.index+grant.table+grant.index+plainRedeem.table+plainRedeem.index)
 				log := users * (refreshes*(rotate.log+rowsOfRotation*deleted) + (session.log+grant.log+redeem.log+(2+rowsOfRotation)*deleted)/7)
-				fmt.Fprintf(&b, "| %d times a day, refresh tokens of %d days%s | %d million | %.0f | %.0f |\n",
-					refreshes, lifetime/day, what, spent/1e6, float64(kept)/1e9, float64(log)/1e9)
+				days := strings.Replace(fmt.Sprintf(" %d days", lifetime/day), " 1 days", " 1 day", 1)
+				t.Row(fmt.Sprintf("%d times a day, refresh tokens of%s%s", refreshes, days, what), fmt.Sprintf("%d million", spent/1e6),
+					fmt.Sprintf("%.0f", float64(kept)/1e9), fmt.Sprintf("%.0f", float64(log)/1e9))
 			}
 		}
 	}
-	return strings.ReplaceAll(b.String(), " 1 days", " 1 day")
-}
-
-// records is the size of the records between two positions of the log, without images of pages. Other databases of the server should be idle.
-func (p *place) records(ctx context.Context, start, end string) (n int64, err error) {
-	err = p.pool.QueryRow(ctx, `SELECT sum(record_size)::bigint FROM walinspect.pg_get_wal_stats($1::text::pg_lsn, $2::text::pg_lsn, false)`, start, end).Scan(&n)
-	return n, err
-}
-
-func (p *place) version(ctx context.Context) (v string) {
-	_ = p.pool.QueryRow(ctx, `SELECT current_setting('server_version')`).Scan(&v)
-	return v
+	return t.String()
 }

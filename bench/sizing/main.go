@@ -11,12 +11,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/oauthdb/oauthdb/bench/dataset"
@@ -38,18 +35,7 @@ type options struct {
 	page     string
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Args[1:])
-	stop()
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		os.Exit(2)
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "sizing:", err)
-		os.Exit(1)
-	}
-}
+func main() { report.Main("sizing", run) }
 
 func run(ctx context.Context, args []string) error {
 	var o options
@@ -82,38 +68,37 @@ func run(ctx context.Context, args []string) error {
 	}
 	for _, part := range []struct {
 		mark    string
-		skip    bool
+		wanted  bool
 		measure func(context.Context, *dataset.Server, options) (string, error)
-	}{
-		{"calls", o.calls == 0, calls},
-		{"churn", o.lasts == 0, churn},
-		{"steady", o.steady == 0, steady},
-	} {
-		if part.skip {
+	}{{"calls", o.calls > 0, calls}, {"churn", o.lasts > 0, churn}, {"steady", o.steady > 0, steady}} {
+		if !part.wanted {
 			continue
 		}
 		text, err := part.measure(ctx, server, o)
+		if err == nil {
+			err = report.Put(o.page, part.mark, text)
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", part.mark, err)
-		}
-		if o.page == "" {
-			fmt.Println(text)
-		} else if err := report.Put(o.page, part.mark, text); err != nil {
-			return err
 		}
 	}
 	return nil
 }
 
-// place is a database of the measurement's own.
+// place is a database of the measurement's own, in which a user grants a client what it asks for.
 type place struct {
-	name  string
-	admin *pgx.Conn // to the database postgres
-	pool  *pgxpool.Pool
-	q     *store.Queries
-	user  store.UserID
-	now   store.ClientID
+	lifetimes
+	server  *dataset.Server
+	name    string
+	version string // of PostgreSQL
+	pool    *pgxpool.Pool
+	q       *store.Queries
+	user    store.UserID
+	client  store.ClientID
 }
+
+// lifetimes are those of what is issued.
+type lifetimes struct{ code, access, refresh time.Duration }
 
 const (
 	redirectURI = "https://client.example/callback"
@@ -125,28 +110,28 @@ var (
 	secret = token.DigestOf("secret")
 )
 
-func newPlace(ctx context.Context, server *dataset.Server, name string) (p *place, err error) {
-	p = &place{name: "bench_sizing_" + name}
+func newPlace(ctx context.Context, server *dataset.Server, name string, l lifetimes) (p *place, err error) {
+	p = &place{lifetimes: l, server: server, name: "bench_sizing_" + name, user: store.NewUserID(), client: store.NewClientID()}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, p.drop(context.WithoutCancel(ctx)))
+			err = errors.Join(err, p.drop(ctx))
 		}
 	}()
-	if p.admin, err = server.Connect(ctx, "postgres"); err != nil {
-		return p, err
-	}
 	if err := server.Create(ctx, p.name); err != nil {
 		return p, err
 	}
 	if p.pool, err = pgxpool.New(ctx, server.URL(p.name)); err != nil {
 		return p, err
 	}
-	p.q, p.user, p.now = store.New(p.pool), store.NewUserID(), store.NewClientID()
+	if err := p.pool.QueryRow(ctx, `SELECT current_setting('server_version')`).Scan(&p.version); err != nil {
+		return p, err
+	}
+	p.q = store.New(p.pool)
 	if _, err := p.q.CreateUser(ctx, store.CreateUserParams{ID: p.user, Name: "Ada Lovelace", Email: new("ada@example.com"), EmailVerified: true}); err != nil {
 		return p, err
 	}
 	_, err = p.q.CreateClient(ctx, store.CreateClientParams{
-		ID: store.NewOAuthClientID(), ClientID: p.now, ClientSecret: &secret, Name: new("A client"), RedirectURIs: []string{redirectURI}, Scopes: scopes,
+		ID: store.NewOAuthClientID(), ClientID: p.client, ClientSecret: &secret, Name: new("A client"), RedirectURIs: []string{redirectURI}, Scopes: scopes,
 		GrantTypes: []string{"authorization_code", "refresh_token", "client_credentials"},
 	})
 	return p, err
@@ -157,11 +142,7 @@ func (p *place) drop(ctx context.Context) error {
 	if p.pool != nil {
 		p.pool.Close()
 	}
-	if p.admin == nil {
-		return nil
-	}
-	_, err := p.admin.Exec(ctx, `DROP DATABASE IF EXISTS `+p.name+` WITH (FORCE)`)
-	return errors.Join(err, p.admin.Close(ctx))
+	return p.server.Drop(context.WithoutCancel(ctx), p.name)
 }
 
 // family is a grant and how often it has been refreshed.
@@ -174,9 +155,6 @@ type family struct {
 func (f family) refresh(n int) token.Digest { return token.DigestOf(fmt.Sprint("refresh ", f.id, n)) }
 func (f family) code() token.Digest         { return token.DigestOf("code " + string(f.id)) }
 
-// lifetimes are those of what is issued.
-type lifetimes struct{ code, access, refresh time.Duration }
-
 func (p *place) signIn(ctx context.Context, lifetime time.Duration) (store.SessionID, error) {
 	id := store.NewSessionID()
 	r, err := p.q.CreateSession(ctx, store.CreateSessionParams{
@@ -186,33 +164,33 @@ func (p *place) signIn(ctx context.Context, lifetime time.Duration) (store.Sessi
 	return id, want(r.Outcome, store.OutcomeCreated, err)
 }
 
-func (p *place) grant(ctx context.Context, f *family, l lifetimes) error {
+func (p *place) grant(ctx context.Context, f *family) error {
 	f.id = store.NewAuthorizationID()
 	outcome, err := p.q.GrantAuthorization(ctx, store.GrantAuthorizationParams{
-		ID: f.id, UserID: p.user, ClientID: p.now, SessionID: &f.session, Scopes: scopes, GrantedScopes: scopes, RedirectURI: new(redirectURI),
-		ResponseType: new("code"), CodeChallenge: new(token.S256(verifier)), CodeChallengeMethod: new("S256"), Code: f.code(), CodeLifetime: l.code,
+		ID: f.id, UserID: p.user, ClientID: p.client, SessionID: &f.session, Scopes: scopes, GrantedScopes: scopes, RedirectURI: new(redirectURI),
+		ResponseType: new("code"), CodeChallenge: new(token.S256(verifier)), CodeChallengeMethod: new("S256"), Code: f.code(), CodeLifetime: p.code,
 	})
 	return want(outcome, store.OutcomeGranted, err)
 }
 
-func (p *place) redeem(ctx context.Context, f *family, l lifetimes, rowless bool) error {
+func (p *place) redeem(ctx context.Context, f *family, rowless bool) error {
 	access := store.NewAccessTokenID()
 	r, err := p.q.RedeemAuthorizationCode(ctx, store.RedeemAuthorizationCodeParams{
-		Code: f.code(), ClientID: p.now, ClientAuthMethod: "client_secret_basic", ClientSecret: secret, RedirectURI: new(redirectURI),
-		CodeChallenge: new(token.S256(verifier)), AccessTokenID: access, AccessToken: digestOf(access, rowless), AccessTokenLifetime: l.access,
+		Code: f.code(), ClientID: p.client, ClientAuthMethod: "client_secret_basic", ClientSecret: secret, RedirectURI: new(redirectURI),
+		CodeChallenge: new(token.S256(verifier)), AccessTokenID: access, AccessToken: digestOf(access, rowless), AccessTokenLifetime: p.access,
 		AccessTokenWithoutRow: rowless, RefreshTokenID: new(store.NewRefreshTokenID()), RefreshToken: new(f.refresh(0)),
-		RefreshTokenLifetime: l.refresh, FamilyLifetime: store.Never,
+		RefreshTokenLifetime: p.refresh, FamilyLifetime: store.Never,
 	})
 	return want(r.Outcome, store.OutcomeRedeemed, err)
 }
 
-func (p *place) rotate(ctx context.Context, f *family, l lifetimes, rowless bool) error {
+func (p *place) rotate(ctx context.Context, f *family, rowless bool) error {
 	access := store.NewAccessTokenID()
 	f.tokens++
 	r, err := p.q.RotateRefreshToken(ctx, store.RotateRefreshTokenParams{
-		Token: f.refresh(f.tokens - 1), ClientID: p.now, ClientAuthMethod: "client_secret_basic", ClientSecret: secret,
-		Successor: f.refresh(f.tokens), SuccessorID: store.NewRefreshTokenID(), RefreshTokenLifetime: l.refresh,
-		AccessTokenID: access, AccessToken: digestOf(access, rowless), AccessTokenLifetime: l.access, AccessTokenWithoutRow: rowless,
+		Token: f.refresh(f.tokens - 1), ClientID: p.client, ClientAuthMethod: "client_secret_basic", ClientSecret: secret,
+		Successor: f.refresh(f.tokens), SuccessorID: store.NewRefreshTokenID(), RefreshTokenLifetime: p.refresh,
+		AccessTokenID: access, AccessToken: digestOf(access, rowless), AccessTokenLifetime: p.access, AccessTokenWithoutRow: rowless,
 	})
 	return want(r.Outcome, store.OutcomeRotated, err)
 }

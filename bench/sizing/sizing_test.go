@@ -72,11 +72,11 @@ func TestATableThatGrowsAfterTheWarmUpIsSeen(t *testing.T) {
 	var samples []sample
 	for at := time.Duration(0); at <= lasts; at += time.Second {
 		n := int64(at.Seconds())
-		samples = append(samples, sample{at, map[string]int64{
-			"warm":  min(n, 30) * 1e6,
-			"wave":  (30 + n%7) * 1e6,
-			"grows": n * 1e6,
-			"late":  max(0, n-100) * 1e6,
+		samples = append(samples, sample{at, map[string]size{
+			"warm":  {table: min(n, 30) * 1e6},
+			"wave":  {table: 30 * 1e6, index: n % 7 * 1e6},
+			"grows": {index: n * 1e6},
+			"late":  {table: max(0, n-100) * 1e6},
 		}})
 	}
 	got := flatness(samples, lasts)

@@ -37,7 +37,7 @@ func By(w Way, name, describe string, works ...Work) Subject {
 var (
 	Store   = By(Way{}, "store", "oauthdb: package store on a pool of package db")
 	Rowless = By(Way{Rowless: true}, "store, no row", "the same, with access tokens that have no row; their introspection asks about the family",
-		IntrospectHit, Redeem, Rotate)
+		IntrospectHit, IntrospectBound, Redeem, Rotate)
 	Events = By(Way{Params: "&options=-c%20oauthdb.events%3Don"}, "store, events", "the same, with oauthdb.events on", Redeem, Rotate, Revoke, EndSession)
 )
 
@@ -57,7 +57,7 @@ const (
 
 func (s *storeSession) Do(ctx context.Context, w Work, c *Case) error {
 	switch w {
-	case IntrospectHit:
+	case IntrospectHit, IntrospectBound:
 		if s.rowless {
 			row, err := s.q.IntrospectAuthorization(ctx, store.IntrospectAuthorizationParams{ID: c.AuthorizationID, ClientAuthMethod: itself})
 			return expect(row.Outcome, store.OutcomeActive, err)

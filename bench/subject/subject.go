@@ -21,19 +21,20 @@ type Work string
 
 // The works, in the order in which they are reported.
 const (
-	IntrospectHit  Work = "introspect-hit"  // a live access token
-	IntrospectMiss Work = "introspect-miss" // a token that never was
-	Redeem         Work = "redeem"          // an authorization code, for an access and a refresh token
-	Rotate         Work = "rotate"          // the current refresh token of a family, for the next and an access token
-	Retry          Work = "retry"           // the predecessor of a current refresh token, again, within the grace interval
-	Revoke         Work = "revoke"          // a refresh token by its client (RFC 7009), and with it the grant
-	Consent        Work = "consent"         // the consent of a user to a client
-	Client         Work = "client"          // a client by its public identifier
-	EndSession     Work = "end-session"     // a session and what it has granted
+	IntrospectHit   Work = "introspect-hit"   // a live access token
+	IntrospectBound Work = "introspect-bound" // the same of a family that ends with its session
+	IntrospectMiss  Work = "introspect-miss"  // a token that never was
+	Redeem          Work = "redeem"           // an authorization code, for an access and a refresh token
+	Rotate          Work = "rotate"           // the current refresh token of a family, for the next and an access token
+	Retry           Work = "retry"            // the predecessor of a current refresh token, again, within the grace interval
+	Revoke          Work = "revoke"           // a refresh token by its client (RFC 7009), and with it the grant
+	Consent         Work = "consent"          // the consent of a user to a client
+	Client          Work = "client"           // a client by its public identifier
+	EndSession      Work = "end-session"      // a session and what it has granted
 )
 
 // Works are all of them, in the order in which they are reported.
-var Works = []Work{IntrospectHit, IntrospectMiss, Redeem, Rotate, Retry, Revoke, Consent, Client, EndSession}
+var Works = []Work{IntrospectHit, IntrospectBound, IntrospectMiss, Redeem, Rotate, Retry, Revoke, Consent, Client, EndSession}
 
 // Lifetimes of what is issued, the same for all subjects.
 const (
@@ -50,7 +51,7 @@ type Case struct {
 	Presented token.Digest
 
 	ClientID        store.ClientID
-	AuthorizationID store.AuthorizationID // IntrospectHit: the family of the token
+	AuthorizationID store.AuthorizationID // IntrospectHit, IntrospectBound: the family of the token
 	UserID          store.UserID          // Consent
 	SessionID       store.SessionID       // EndSession
 

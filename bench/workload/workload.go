@@ -64,8 +64,10 @@ func (l Load) Cases(conn int) []subject.Case {
 		}
 		f := random.Int64N(d.Families)
 		switch l.Work {
-		case subject.IntrospectHit: // one of those that haven't expired
-			f = f/dataset.ExpiredEvery*dataset.ExpiredEvery + random.Int64N(dataset.ExpiredEvery-1)
+		case subject.IntrospectHit, subject.IntrospectBound: // one of those that haven't expired
+			for dataset.Expired(f) || dataset.Bound(f) != (l.Work == subject.IntrospectBound) {
+				f = random.Int64N(d.Families)
+			}
 			c.Presented, c.AuthorizationID = dataset.Access(f, 3), dataset.Authorization(f)
 		case subject.IntrospectMiss:
 			c.Presented = dataset.Access(f, 9)

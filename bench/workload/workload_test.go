@@ -1,22 +1,26 @@
 package workload_test
 
 import (
+	"context"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/oauthdb/oauthdb/bench/dataset"
 	"github.com/oauthdb/oauthdb/bench/subject"
 	"github.com/oauthdb/oauthdb/bench/workload"
 )
 
-// Each work can be done on what is planted for it, and an operation that was counted and not done shows.
-func TestVerifyMissesAnOperationThatWasNotDone(t *testing.T) {
+// prepared is a copy of the data, and a connection to it.
+func prepared(t *testing.T, name string) (*dataset.Server, dataset.Data, *pgx.Conn) {
+	t.Helper()
 	server, err := dataset.StartServer(t.Context(), t.Logf)
 	if err != nil {
 		t.Fatal(err)
 	}
 	data, err := server.Prepare(t.Context(), 1200, t.Logf)
 	if err == nil {
-		data, err = server.Clone(t.Context(), data, "bench_workload")
+		data, err = server.Clone(t.Context(), data, name)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -25,6 +29,18 @@ func TestVerifyMissesAnOperationThatWasNotDone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		look.Close(context.WithoutCancel(t.Context()))
+		if err := server.Drop(context.WithoutCancel(t.Context()), data.Database); err != nil {
+			t.Error(err)
+		}
+	})
+	return server, data, look
+}
+
+// Each work can be done on what is planted for it, and an operation that was counted and not done shows.
+func TestVerifyMissesAnOperationThatWasNotDone(t *testing.T) {
+	server, data, look := prepared(t, "bench_workload")
 	for run, w := range subject.Works {
 		for i, s := range []subject.Subject{subject.Store, subject.Rowless, subject.Events} {
 			if !s.Supports(w) {
@@ -55,9 +71,5 @@ func TestVerifyMissesAnOperationThatWasNotDone(t *testing.T) {
 				t.Errorf("%s of %s: %d operations were done, and %d are taken: %v", w, s.Name, done, done+1, err)
 			}
 		}
-	}
-	look.Close(t.Context())
-	if err := server.Drop(t.Context(), data.Database); err != nil {
-		t.Error(err)
 	}
 }

@@ -61,7 +61,7 @@ begins anew if no pass has looked at it for longer than the retention.`,
 			if err != nil {
 				return err
 			}
-			pool, err := s.pool(ctx, db.Options{PgBouncer: t.pgbouncer})
+			pool, err := s.collectorPool(ctx, t.pgbouncer)
 			if err != nil {
 				return err
 			}
@@ -103,6 +103,18 @@ begins anew if no pass has looked at it for longer than the retention.`,
 			return err
 		}
 	},
+}
+
+// collectorPool opens the database for a collector, which doesn't wait for the disk: what a crash undoes, the next pass deletes again.
+// PgBouncer takes no such setting.
+func (s *server) collectorPool(ctx context.Context, pgbouncer bool) (*pgxpool.Pool, error) {
+	opts := db.Options{PgBouncer: pgbouncer}
+	config, err := db.ParseConfig(s.url, opts)
+	if err != nil || pgbouncer || config.ConnConfig.RuntimeParams["synchronous_commit"] != "" {
+		return s.pool(ctx, opts)
+	}
+	config.ConnConfig.RuntimeParams["synchronous_commit"] = "off"
+	return db.OpenConfig(ctx, config)
 }
 
 // wouldCollect makes a batch of each step, and takes it back.

@@ -35,6 +35,37 @@ func TestGCDeletesWhatHasExpiredAndCountsIt(t *testing.T) {
 	}
 }
 
+// What a crash undoes, the next pass deletes again, so a batch doesn't wait for the disk, unless the connection string says so.
+func TestGCDoesNotWaitForTheDisk(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t, testdb.Options{})
+	for _, sql := range []string{
+		`CREATE TABLE seen (setting text)`,
+		`CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN OLD; END $$`,
+		`CREATE TRIGGER see BEFORE DELETE ON verification FOR EACH ROW EXECUTE FUNCTION see()`,
+	} {
+		if _, err := db.Pool.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	separator := "?"
+	if strings.Contains(db.URL, "?") {
+		separator = "&"
+	}
+	for url, want := range map[string]string{db.URL: "off", db.URL + separator + "synchronous_commit=local": "local"} {
+		if _, err := db.Pool.Exec(t.Context(), `INSERT INTO verification (id, identifier, value, expires_at) VALUES ($1, 'x', 'x', now())`, want); err != nil {
+			t.Fatal(err)
+		}
+		if code, out, errors := oauthdb(t, "gc", "-database-url", url); code != exitDone || errors != "" {
+			t.Fatalf("exit code %d, output\n%serrors %q", code, out, errors)
+		}
+		var got string
+		if err := db.Pool.QueryRow(t.Context(), `DELETE FROM seen RETURNING setting`).Scan(&got); err != nil || got != want {
+			t.Errorf("synchronous_commit was %q, %v; want %q", got, err, want)
+		}
+	}
+}
+
 func TestGCDeletesUnusedClientsByChoice(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t, testdb.Options{})

@@ -281,12 +281,23 @@ func renderMigration(changes []change) string {
 	return b.String()
 }
 
+var commentSignature = regexp.MustCompile(`(?i)^COMMENT ON FUNCTION ([a-z_0-9]+\([^()]*\)) IS `)
+
+// signature is the function's name, with the types of its arguments if the comment has them. sqlc may know a name twice: it sees no function
+// that a DO block has dropped.
+func (r routine) signature(name string) string {
+	if match := commentSignature.FindStringSubmatch(r.comment); match != nil {
+		return match[1]
+	}
+	return name
+}
+
 // statements lead from before to now.
 func (c change) statements() []string {
 	var parts []string
 	hadComment := c.before.comment != ""
 	if !c.isNew() && !c.replaces() {
-		parts = append(parts, "DROP FUNCTION "+c.name+";")
+		parts = append(parts, "DROP FUNCTION "+c.before.signature(c.name)+";")
 		hadComment = false
 	}
 	switch {

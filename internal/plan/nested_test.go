@@ -20,7 +20,16 @@ import (
 // called are statements beside the queries, so that everything is run that the functions and triggers of the schema can run: functions
 // where no query takes the way in question, and what another server writes.
 var called = []plan.Statement{
-	{Name: "function judge_spent_refresh_token", Text: "SELECT j.verdict FROM judge_spent_refresh_token($1::refresh_token_id, $2::refresh_token_id, $3::interval, $4::boolean) AS j", Args: []string{"spent", "same_successor", "grace", "until_used"}},
+	{
+		Name: "function answer_spent_refresh_token",
+		Text: "SELECT (w.given).outcome FROM oauth_client AS c CROSS JOIN LATERAL (SELECT answer_spent_refresh_token($1::refresh_token_id, 'rotated', true, 'locked', c, $2::interval, $3::boolean, $4::refresh_token_id, $5::access_token_id, $6::token_digest, false, '1 hour', NULL, NULL, NULL, NULL, NULL) AS given) AS w WHERE c.client_id = $7::client_id",
+		Args: []string{"spent", "grace", "until_used", "same_successor", "new_id", "new_token", "client_id"},
+	},
+	{
+		Name: "function answer_redeemed_code",
+		Text: "SELECT (w.given).sub FROM oauth_authorization AS a CROSS JOIN LATERAL (SELECT answer_redeemed_code(a, NULL, $1::refresh_token_id, $2::token_digest, $3::access_token_id, $4::token_digest, false, now(), NULL, NULL) AS given) AS w WHERE a.id = $5::authorization_id",
+		Args: []string{"missing_id", "new_refresh_token", "new_id", "new_token", "authorization_id"},
+	},
 	{Name: "function judge_redeemed_request", Text: "SELECT j.verdict FROM judge_redeemed_request($1::authorization_id, $2::access_token_id, $3::interval, $4::boolean) AS j", Args: []string{"polled", "issued_as", "grace", "proof_is_fresh"}},
 	{Name: "function end_replayed_family", Text: "SELECT end_replayed_family($1::authorization_id)", Args: []string{"family"}},
 	{Name: "function read_again", Text: "SELECT 1 FROM read_again($1::authorization_id, $2::user_id, $3::session_id) AS p", Args: []string{"family", "of_user", "of_session"}},

@@ -109,7 +109,7 @@ func TestStormFindsFaults(t *testing.T) {
 		}, setup: func(t *testing.T) setup {
 			return setup{
 				zitadelDB: rewrite(t, "RotateRefreshToken",
-					"(p.r).revoked IS NOT NULL AS spent", "false AS spent", " AND p.fresh AND r.revoked IS NULL", " AND p.fresh"),
+					" AND p.fresh AND t.revoked IS NULL", " AND p.fresh"),
 				zitadelKeys: [][]byte{bytes.Repeat([]byte("z"), 32)},
 			}
 		}},
@@ -127,7 +127,7 @@ func TestStormFindsFaults(t *testing.T) {
 			name: "liveness without the session", long: true,
 			want: []string{"though ended by EndSession", "though ended by EndUserSessions", "though ended by sign out"},
 			setup: func(t *testing.T) setup {
-				return setup{sql: without(t, "is_ended", "    AND (NOT a.bound OR session_is_live(s, u))")}
+				return setup{sql: without(t, "is_ended", "    AND (NOT a.bound OR session_goes_on(s, u))")}
 			},
 		},
 		{name: "a better-auth server that may spend dead tokens", long: true, want: []string{

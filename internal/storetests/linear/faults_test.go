@@ -25,7 +25,7 @@ var faults = []struct {
 	always   bool
 }{
 	{"RedeemAuthorizationCode", "the family is not locked", "codes", ` FOR NO KEY UPDATE OF a\n`, "\n", true},
-	{"RotateRefreshToken", "the gate goes by what was read before", "rotations", `AND p\.fresh AND r\.revoked IS NULL`, `AND p.fresh AND NOT p.spent`, true},
+	{"RotateRefreshToken", "the gate goes by what was read before", "rotations", `AND p\.fresh AND t\.revoked IS NULL`, `AND p.fresh AND (p.r).revoked IS NULL`, true},
 	{"RotateRefreshToken", "the successor is not recorded", "rotations", `successor = \$\d+::token_digest, successor_id = \$\d+::refresh_token_id, updated_at`, `updated_at`, true},
 	{"RevokeUserAuthorizations", "nothing is raised", "rotations", `grants_epoch = u\.grants_epoch \+ 1`, `grants_epoch = u.grants_epoch`, true},
 	{"granter_refusal", "a session that is over", "sessions", `\(?of_session IS NOT NULL\)? AND`, `false AND`, false},

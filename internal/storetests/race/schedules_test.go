@@ -779,10 +779,10 @@ type scheduleFault struct {
 var scheduleFaults = []scheduleFault{
 	{
 		name: "the token is locked before its parents", a: "RotateRefreshToken", b: "DELETE of the session", in: "RotateRefreshToken",
-		right: `lock_parents(p.user_id, p.client_id, p.session_id) AS parents`, wrong: `'locked'::text AS parents`, finds: "error 40P01",
+		right: `lock_parents((p.r).user_id, (p.r).client_id, (p.r).session_id) AS parents`, wrong: `'locked'::text AS parents`, finds: "error 40P01",
 	}, {
 		name: "two rotate the same token", a: "RotateRefreshToken", b: "RotateRefreshToken", in: "RotateRefreshToken",
-		right: `AND p.fresh AND r.revoked IS NULL`, wrong: `AND p.fresh`, finds: "RotateRefreshToken fails",
+		right: `AND p.fresh AND t.revoked IS NULL`, wrong: `AND p.fresh`, finds: "RotateRefreshToken fails",
 	}, {
 		name: "an ending marks what it sees and counts nothing", a: "CreateSession", b: "EndUserSessions", in: "EndUserSessions",
 		right: `SET sessions_epoch = u.sessions_epoch + 1`, wrong: `SET sessions_epoch = u.sessions_epoch`, finds: "is alive after",

@@ -1,4 +1,4 @@
-package subject_test
+package workload_test
 
 import (
 	"errors"
@@ -12,32 +12,12 @@ import (
 // TestTheTransactionDoesTheWork holds the peer to the outcomes that store has, as far as it knows them: it mustn't be fast by doing less.
 // What it tells of itself, that a repeated request ends the grant, is shown too.
 func TestTheTransactionDoesTheWork(t *testing.T) {
-	server, err := dataset.StartServer(t.Context(), t.Logf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := server.Prepare(t.Context(), 1000, t.Logf)
-	if err == nil {
-		data, err = server.Clone(t.Context(), data, "bench_transaction")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	look, err := server.Connect(t.Context(), data.Database)
-	if err != nil {
-		t.Fatal(err)
-	}
+	server, data, look := prepared(t, "bench_transaction")
 	session, err := subject.Transaction.Open(t.Context(), server.URL(data.Database)+"&synchronous_commit=off", 8)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		session.Close()
-		look.Close(t.Context())
-		if err := server.Drop(t.Context(), data.Database); err != nil {
-			t.Error(err)
-		}
-	}()
+	defer session.Close()
 	do := func(w subject.Work, c subject.Case) error { return session.Do(t.Context(), w, &c) }
 	takes := func(w subject.Work, c subject.Case) {
 		t.Helper()
