@@ -428,13 +428,10 @@ ORDER BY t.created_at, t.id;
 --   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
 -- name: IntrospectAccessToken :one
 WITH caller AS MATERIALIZED (
-    SELECT @client_auth_method::text = 'server' OR coalesce(
-        (
-            SELECT may_introspect(k, @client_auth_method::text, @client_secret::token_digest)
-            FROM oauth_client AS k
-            WHERE k.client_id = @client_id::client_id
-        ),
-        false
+    SELECT @client_auth_method::text = 'server' OR (
+        SELECT may_introspect(k, @client_auth_method::text, @client_secret::token_digest)
+        FROM oauth_client AS k
+        WHERE k.client_id = @client_id::client_id
     ) AS may_ask
 ), presented AS MATERIALIZED (
     -- whole rows, which take less than their columns one by one
@@ -468,13 +465,10 @@ LEFT JOIN live AS t ON k.may_ask;
 -- IntrospectAccessTokenByID is IntrospectAccessToken for a JWT, which is known by its jti (RFC 7519, section 4.1.7).
 -- name: IntrospectAccessTokenByID :one
 WITH caller AS MATERIALIZED (
-    SELECT @client_auth_method::text = 'server' OR coalesce(
-        (
-            SELECT may_introspect(k, @client_auth_method::text, @client_secret::token_digest)
-            FROM oauth_client AS k
-            WHERE k.client_id = @client_id::client_id
-        ),
-        false
+    SELECT @client_auth_method::text = 'server' OR (
+        SELECT may_introspect(k, @client_auth_method::text, @client_secret::token_digest)
+        FROM oauth_client AS k
+        WHERE k.client_id = @client_id::client_id
     ) AS may_ask
 ), presented AS MATERIALIZED (
     -- whole rows, which take less than their columns one by one

@@ -495,13 +495,10 @@ func (q *Queries) GetAccessToken(ctx context.Context, id AccessTokenID) (OAuthAc
 
 const introspectAccessToken = `-- name: IntrospectAccessToken :one
 WITH caller AS MATERIALIZED (
-    SELECT $1::text = 'server' OR coalesce(
-        (
-            SELECT may_introspect(k, $1::text, $2::token_digest)
-            FROM oauth_client AS k
-            WHERE k.client_id = $3::client_id
-        ),
-        false
+    SELECT $1::text = 'server' OR (
+        SELECT may_introspect(k, $1::text, $2::token_digest)
+        FROM oauth_client AS k
+        WHERE k.client_id = $3::client_id
     ) AS may_ask
 ), presented AS MATERIALIZED (
     -- whole rows, which take less than their columns one by one
@@ -615,13 +612,10 @@ func (q *Queries) IntrospectAccessToken(ctx context.Context, arg IntrospectAcces
 
 const introspectAccessTokenByID = `-- name: IntrospectAccessTokenByID :one
 WITH caller AS MATERIALIZED (
-    SELECT $1::text = 'server' OR coalesce(
-        (
-            SELECT may_introspect(k, $1::text, $2::token_digest)
-            FROM oauth_client AS k
-            WHERE k.client_id = $3::client_id
-        ),
-        false
+    SELECT $1::text = 'server' OR (
+        SELECT may_introspect(k, $1::text, $2::token_digest)
+        FROM oauth_client AS k
+        WHERE k.client_id = $3::client_id
     ) AS may_ask
 ), presented AS MATERIALIZED (
     -- whole rows, which take less than their columns one by one

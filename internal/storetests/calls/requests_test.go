@@ -550,6 +550,42 @@ func TestRotationLeavesOutWhatTheClientHasLost(t *testing.T) {
 	w.Rotate(k.Refresh, store.OutcomeReplayed)
 }
 
+// What is left of one thing is judged also where nothing of the others is lost, and the same call again is answered alike.
+func TestRotationLeavesOutOneThingThatTheClientHasLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	details := `[{"type": "pay"}, {"type": "fly"}]`
+	for lost, want := range map[string]store.RotateRefreshTokenRow{
+		"authorization_details_types = NULL": {Resources: fixture.Resources, AuthorizationDetails: json.RawMessage(details)},
+		"authorization_details_types = NULL, scopes = '{openid}'": {
+			Scopes: []string{"openid"}, Resources: fixture.Resources, AuthorizationDetails: json.RawMessage(details),
+		},
+		"authorization_details_types = NULL, resources = '{https://files.example}'": {
+			Resources: []string{"https://files.example"}, AuthorizationDetails: json.RawMessage(details),
+		},
+		"authorization_details_types = '{fly}'": {
+			Resources: fixture.Resources, AuthorizationDetails: json.RawMessage(`[{"type": "fly"}]`),
+		},
+	} {
+		w.Client = w.NewClient(func(p *store.CreateClientParams) { p.Scopes = fixture.Scopes })
+		w.Exec(`UPDATE oauth_client SET resources = $2, authorization_details_types = '{pay,fly}' WHERE client_id = $1`, w.Client, fixture.Resources)
+		k := w.Redeem(func(p *store.GrantAuthorizationParams) {
+			p.AuthorizationDetails, p.GrantedAuthorizationDetails = json.RawMessage(details), json.RawMessage(details)
+		})
+		if want.Scopes == nil { // all that were granted
+			want.Scopes = w.refreshTokenOf(k.Refresh).Scopes
+		}
+		w.Exec(`UPDATE oauth_client SET `+lost+` WHERE client_id = $1`, w.Client)
+		p, _ := w.RotateParams(k.Refresh)
+		for _, outcome := range []store.Outcome{store.OutcomeRotated, store.OutcomeRetried} {
+			row, err := w.Q.RotateRefreshToken(w.Ctx, p)
+			w.OK(err)
+			w.want(lost, row.Outcome, outcome)
+			wantEqual(t, lost+": "+string(outcome), []any{row.Scopes, row.Resources, row.AuthorizationDetails}, []any{want.Scopes, want.Resources, want.AuthorizationDetails})
+		}
+	}
+}
+
 // A client that says which grant types it uses, and not refresh_token, gets no refresh token. One that says nothing gets what the server
 // passes.
 func TestRefreshTokenIsIssuedToWhoUsesThem(t *testing.T) {

@@ -145,6 +145,8 @@ func TestRotateRefreshTokenRefusesInOrder(t *testing.T) {
 		{store.OutcomeExpired, nil, `UPDATE oauth_refresh_token SET expires_at = now()`},
 		known,
 	}, last)...)
+	refusesInOrder(w, rotation(w.Redeem(of).Refresh), call, store.OutcomeRotated, // also where no proof comes between the two
+		reason[params]{store.OutcomeExpired, nil, `UPDATE oauth_refresh_token SET expires_at = now()`}, last[0])
 
 	// A reuse is told whatever else is amiss with what is asked for.
 	k := w.Redeem(of)
