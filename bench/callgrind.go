@@ -26,7 +26,7 @@ func (d *driver) instructions(ctx context.Context) error {
 				row = append(row, report.None)
 				continue
 			}
-			const few, many = 8, 24
+			const few, many = 16, 64
 			var counted [2]float64
 			for i, ops := range []int64{few, many} {
 				var err error

@@ -121,8 +121,7 @@ func (b *beside) pass(ctx context.Context, server *dataset.Server, data dataset.
 		all, actx := errgroup.WithContext(gctx)
 		for range b.Collectors {
 			all.Go(func() error {
-				gate.RLock()
-				gate.RUnlock() //nolint:staticcheck // nothing is guarded; it waits
+				await(&gate)
 				timed := &timed{DBTX: pool}
 				_, err := db.NewCollector(store.New(timed), db.CollectorOptions{BatchSize: b.BatchSize, Share: b.Share, Progress: func(p db.Progress) {
 					b.mu.Lock()
@@ -131,8 +130,7 @@ func (b *beside) pass(ctx context.Context, server *dataset.Server, data dataset.
 						b.Deleting += timed.took
 					}
 					b.mu.Unlock()
-					gate.RLock()
-					gate.RUnlock() //nolint:staticcheck // as above
+					await(&gate)
 				}}).Collect(actx)
 				return err
 			})
@@ -206,6 +204,12 @@ func (b *beside) loops(ctx context.Context, pool *pgxpool.Pool, while func(conte
 		return while(gctx)
 	})
 	return g.Wait()
+}
+
+// await waits until a gate is open.
+func await(gate *sync.RWMutex) {
+	gate.RLock()
+	defer gate.RUnlock()
 }
 
 // timed is how long the last query for a row took.

@@ -169,7 +169,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		again = strings.TrimSpace("go run -C bench . " + strings.Join(args, " "))
 	}
 	d := &driver{Options: s.Options, server: server, out: stdout, logf: report.Logf, results: &report.Results{Command: again}}
-	if err := d.measure(ctx); err != nil {
+	if err := d.measure(ctx); err != nil || s.Callgrind != "" {
 		return err
 	}
 	report.Logf("done in %v", time.Since(began).Round(time.Second))

@@ -426,10 +426,10 @@ func (d *driver) once(ctx context.Context, c cell, ops int64, limit time.Duratio
 	return r, l.Verify(ctx, look, done)
 }
 
-// settled waits until the other clients of a database are gone, for until then the server may not know what they have written. It
-// returns how many rows were written so far.
+// settled waits until the other clients of a database are gone, for until then the server may not know what they have written, or for some
+// seconds. It returns how many rows were written so far.
 func settled(ctx context.Context, look *pgx.Conn) (rows float64, err error) {
-	for others := 1; others > 0 && err == nil; {
+	for began, others := time.Now(), 1; others > 0 && err == nil && time.Since(began) < 3*time.Second; {
 		err = look.QueryRow(ctx, `
 			SELECT count(*)
 			FROM pg_stat_activity
