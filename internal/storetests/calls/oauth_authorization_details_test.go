@@ -312,6 +312,22 @@ func TestRepeatedRedemptionForAJWTThatIsGone(t *testing.T) {
 	}
 }
 
+// Nor may a token without a row have the id of one that has a row.
+func TestTokenWithoutARowHasAnIDOfItsOwn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	taken := w.accessTokenOf(w.Redeem().Access).ID
+	_, code := w.Grant()
+	p := w.RedeemParams(code)
+	p.AccessTokenWithoutRow, p.AccessToken, p.AccessTokenID = true, nil, taken
+	_, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
+	wantEqual(t, "RedeemAuthorizationCode", pgErrorOf(err).Message, "AccessTokenID is that of another token")
+	r, _ := w.RotateParams(w.Redeem().Refresh)
+	r.AccessTokenWithoutRow, r.AccessToken, r.AccessTokenID = true, nil, taken
+	_, err = w.Q.RotateRefreshToken(w.Ctx, r)
+	wantEqual(t, "RotateRefreshToken", pgErrorOf(err).Message, "AccessTokenID is that of another token")
+}
+
 func TestExpiryOfATokenWithoutARowStandsWhereItIsLookedFor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
