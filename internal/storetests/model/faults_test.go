@@ -245,7 +245,7 @@ var faults = []fault{
 	{in: "ApproveAuthorization", name: "whoever approves", scene: "a user is suspended", right: "granter_refusal(l.parents, p.u, $2::session_id, p.s)", wrong: "NULL::outcome"},
 	{in: "granter_refusal", name: "a session that is over", scene: "approved in a session", right: "OR NOT session_is_live(s, u)", wrong: ""},
 	{in: "ApproveAuthorization", name: "scopes beyond the request", scene: "scopes that a client has lost", right: "WHEN NOT is_within($4::text[], (p.a).scopes) THEN 'invalid_scope'", wrong: ""},
-	{in: "ApproveAuthorization", name: "epochs of the second click", mood: "grants", right: "coalesce((p.a).user_epoch, (p.u).grants_epoch) AS user_epoch", wrong: "(p.a).user_epoch + 1 AS user_epoch"},
+	{in: "ApproveAuthorization", name: "epochs", mood: "grants", right: "(p.u).grants_epoch AS user_epoch, (p.c)", wrong: "(p.u).grants_epoch + 1 AS user_epoch, (p.c)"},
 	{in: "ApproveAuthorization", name: "bound", mood: "grants", right: "AND NOT 'offline_access' = ANY (q.granted_scopes)", wrong: ""},
 	{in: "GrantAuthorization", name: "another user's session", mood: "grants", right: "AND s.user_id = u.id", wrong: ""},
 	{in: "GrantAuthorization", name: "whoever grants", mood: "endings", right: "granter_refusal(l.parents, u, $1::session_id, s)", wrong: "NULL::outcome"},
