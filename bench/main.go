@@ -49,8 +49,6 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 			{BatchSize: 100, Share: 0.1},
 			{BatchSize: 25, Share: 0.25},
 			{BatchSize: 25, Share: 0.1},
-			{BatchSize: 10, Share: 0.25},
-			{BatchSize: 10, Share: 0.1},
 		},
 	}}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
