@@ -3102,6 +3102,12 @@ $$;
 
 COMMENT ON FUNCTION public.was_rotated_into(of_token public.refresh_token_id, same_successor public.refresh_token_id) IS 'Part of RotateRefreshToken: whether a call whose proof is known is the same call again. VOLATILE, so that it sees what was committed while the statement waited for the proof.';
 
+CREATE FUNCTION public.written_expiry(written boolean, new_id public.access_token_id, issued_to public.client_id, new_token text, without_row boolean, expires_at timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE sql
+    RETURN CASE WHEN ((NOT written) AND ((public.find_issued_access_token(new_id, issued_to, (new_token)::public.token_digest, (NULL::text)::public.access_token_id, 'AccessTokenID'::text)).authorization_id IS NOT NULL)) THEN (public.refuse_parameter('AccessTokenID'::text, 'is that of another token'::text))::timestamp with time zone WHEN without_row THEN public.expiry_without_row(expires_at, new_token) ELSE expires_at END;
+
+COMMENT ON FUNCTION public.written_expiry(written boolean, new_id public.access_token_id, issued_to public.client_id, new_token text, without_row boolean, expires_at timestamp with time zone) IS 'The expiry of the access token that a call has just issued, with a row or without one. The id of another token is an error.';
+
 CREATE TABLE public.account (
     id public.stored_account_id NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,

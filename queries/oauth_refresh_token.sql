@@ -270,16 +270,10 @@ WITH presented AS MATERIALIZED (
             THEN ROW(
                 'rotated', g.sub, g.session_id, (g.access).scopes, (g.access).resources, (g.access).authorization_details, (g.r).successor_id,
                 (g.r).successor, g.refresh_token_expires_at,
-                CASE
-                    WHEN NOT EXISTS (SELECT FROM new_access_token)
-                        AND (find_issued_access_token(
-                            @access_token_id::access_token_id, (g.r).client_id, sqlc.narg('access_token')::token_digest, NULL, 'AccessTokenID'
-                        )).authorization_id IS NOT NULL
-                    THEN refuse_parameter('AccessTokenID', 'is that of another token')::timestamptz
-                    WHEN @access_token_without_row::boolean
-                    THEN expiry_without_row(g.access_token_expires_at, sqlc.narg('access_token')::token_digest)
-                    ELSE g.access_token_expires_at
-                END
+                written_expiry(
+                    EXISTS (SELECT FROM new_access_token), @access_token_id::access_token_id, (g.r).client_id,
+                    sqlc.narg('access_token')::token_digest, @access_token_without_row::boolean, g.access_token_expires_at
+                )
             )::token_answer
             WHEN NOT p.fresh OR p.outcome = 'rotated' OR (p.r).revoked IS NOT NULL -- spent, maybe while this statement waited for it
             THEN answer_spent_refresh_token(

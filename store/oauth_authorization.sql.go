@@ -1923,16 +1923,10 @@ WITH presented AS MATERIALIZED (
             WHEN (g.a).id IS NOT NULL
             THEN ROW(
                 NULL, g.sub, NULL, NULL, g.access_resources, g.access_details, g.refresh_token_id, NULL, g.refresh_token_expires_at,
-                CASE
-                    WHEN NOT EXISTS (SELECT FROM new_access_token)
-                        AND (find_issued_access_token(
-                            $16::access_token_id, (g.a).client_id, $25::token_digest, NULL, 'AccessTokenID'
-                        )).authorization_id IS NOT NULL
-                    THEN refuse_parameter('AccessTokenID', 'is that of another token')::timestamptz
-                    WHEN $21::boolean
-                    THEN expiry_without_row(g.access_token_expires_at, $25::token_digest)
-                    ELSE g.access_token_expires_at
-                END
+                written_expiry(
+                    EXISTS (SELECT FROM new_access_token), $16::access_token_id, (g.a).client_id,
+                    $25::token_digest, $21::boolean, g.access_token_expires_at
+                )
             )::token_answer
             WHEN j.outcome = 'retried'
             THEN answer_redeemed_code(

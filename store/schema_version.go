@@ -3,4 +3,4 @@
 package store
 
 // SchemaVersion is the version of the newest migration that the calls of this package need. They also work on a schema that is newer.
-const SchemaVersion = 34
+const SchemaVersion = 35

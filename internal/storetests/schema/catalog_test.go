@@ -953,6 +953,7 @@ const schemaFunctions = `
 	was_granted_by(token_digest,access_token_id)
 	was_issued_to(access_token_id,client_id,access_token_id)
 	was_rotated_into(refresh_token_id,refresh_token_id)
+	written_expiry(boolean,access_token_id,client_id,text,boolean,timestamp with time zone)
 `
 
 // specLines are the lines of a part of a spec.
