@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -80,6 +84,9 @@ func (b *beside) pass(ctx context.Context, server *dataset.Server, data dataset.
 		return err
 	}
 	config.ConnConfig.RuntimeParams["synchronous_commit"] = "off" // as `oauthdb gc` has it
+	if b.Nice > 0 {
+		config.AfterConnect = func(_ context.Context, c *pgx.Conn) error { return renice(int(c.PgConn().PID()), b.Nice) }
+	}
 	pool, err := db.OpenConfig(ctx, config)
 	if err != nil {
 		return err
@@ -204,6 +211,18 @@ func (b *beside) loops(ctx context.Context, pool *pgxpool.Pool, while func(conte
 		return while(gctx)
 	})
 	return g.Wait()
+}
+
+// renice sets the nice value of a process of this machine, and that of its group where the kernel schedules sessions as groups (sched(7), autogroup).
+func renice(pid, nice int) error {
+	if err := syscall.Setpriority(syscall.PRIO_PROCESS, pid, nice); err != nil {
+		return fmt.Errorf("renicing the collector's server process: %w", err)
+	}
+	err := os.WriteFile(fmt.Sprintf("/proc/%d/autogroup", pid), []byte(strconv.Itoa(nice)), 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // await waits until a gate is open.

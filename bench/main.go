@@ -94,11 +94,15 @@ Results are printed; with -write they become docs/performance.md. Lists are sepa
 	f.DurationVar(&s.Duration, "duration", 700*time.Millisecond, "how long a measurement of store takes; others do as many operations, or as many as they can in that time")
 	f.BoolVar(&s.Settings, "settings", true, "measure the settings of package db, too")
 	list(f, "collectors", "numbers of collectors at work at once", &s.Collectors, few(16))
-	list(f, "paces", "how hard a collector works: rows in a batch @ part of the time", &s.Paces, func(v string) (report.Pace, error) {
+	list(f, "paces", "how hard a collector works: rows in a batch @ part of the time + nice value of its server process, if not 0", &s.Paces, func(v string) (report.Pace, error) {
 		var p report.Pace
-		_, err := fmt.Sscanf(v, "%d@%g", &p.BatchSize, &p.Share)
-		if err == nil && (p.BatchSize < 1 || p.BatchSize > db.MaxBatchSize || !(p.Share > 0 && p.Share <= 1)) {
-			err = fmt.Errorf("from 1 to %d rows, and a part above 0 and at most 1", db.MaxBatchSize)
+		pace, nice, isNice := strings.Cut(v, "+")
+		_, err := fmt.Sscanf(pace, "%d@%g", &p.BatchSize, &p.Share)
+		if err == nil && isNice {
+			p.Nice, err = strconv.Atoi(nice)
+		}
+		if err == nil && (p.BatchSize < 1 || p.BatchSize > db.MaxBatchSize || !(p.Share > 0 && p.Share <= 1) || p.Nice < 0 || p.Nice > 19) {
+			err = fmt.Errorf("from 1 to %d rows, a part above 0 and at most 1, and a nice value from 0 to 19", db.MaxBatchSize)
 		}
 		return p, err
 	})

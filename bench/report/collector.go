@@ -7,13 +7,20 @@ import (
 	"time"
 )
 
-// Pace is how hard a collector works, as in db.CollectorOptions.
+// Pace is how hard a collector works, as in db.CollectorOptions, and how its server process is scheduled.
 type Pace struct {
 	BatchSize int32
 	Share     float64
+	Nice      int // of the server's process
 }
 
-func (p Pace) String() string { return fmt.Sprintf("%d@%v", p.BatchSize, p.Share) }
+func (p Pace) String() string {
+	s := fmt.Sprintf("%d@%v", p.BatchSize, p.Share)
+	if p.Nice > 0 {
+		s += fmt.Sprintf("+%d", p.Nice)
+	}
+	return s
+}
 
 // Collector is one measurement of collectors beside introspection.
 type Collector struct {
@@ -125,13 +132,13 @@ func (r *Results) collector() string {
 	if len(all) == 0 {
 		return ""
 	}
-	t := NewTable(0, "collectors", "rows in a batch", "share", "a batch takes", "rows deleted a second", "where all is due",
+	t := NewTable(0, "collectors", "rows in a batch", "share", "nice", "a batch takes", "rows deleted a second", "where all is due",
 		"p50 / p99 / p99.9 of introspection by itself", "beside the collector", "p99, multiple", "beside a loop that only counts")
 	for _, c := range all {
 		three := func(l Latency) string {
 			return Took(float64(l.P50)) + " / " + Took(float64(l.P99)) + " / " + Took(float64(l.P999))
 		}
-		t.Row(fmt.Sprint(c.Collectors), Count(float64(c.BatchSize)), Decimals(c.Share), Took(c.batch.Median), Count(c.perSecond.Median)+spread(c.perSecond, Count),
+		t.Row(fmt.Sprint(c.Collectors), Count(float64(c.BatchSize)), fmt.Sprint(c.Share), fmt.Sprint(c.Nice), Took(c.batch.Median), Count(c.perSecond.Median)+spread(c.perSecond, Count),
 			Count(c.whereDue.Median), three(c.quiet), three(c.busy), Decimals(c.slowdown.Median)+spread(c.slowdown, Decimals), Decimals(c.controlled.Median)+spread(c.controlled, Decimals))
 	}
 	return fmt.Sprintf(`Of %s access tokens a fifth has expired, with what belongs to them. Collectors make passes over copies of that, while %s tokens are introspected a

@@ -26,7 +26,7 @@ func made(w subject.Work, name string, conns int, size int64, delay time.Duratio
 
 func collectors(n int, rows int64, p99 time.Duration) Collector {
 	return Collector{
-		Size: 100_000, Collectors: n, Pace: Pace{1000, 1}, Rows: rows, Elapsed: 2 * time.Second, Batches: 200, Working: 2 * time.Second, Deleting: time.Second,
+		Size: 100_000, Collectors: n, Pace: Pace{BatchSize: 1000, Share: 1}, Rows: rows, Elapsed: 2 * time.Second, Batches: 200, Working: 2 * time.Second, Deleting: time.Second,
 		Rate: 1000, Quiet: Latency{1e5, 4e5, 9e5}, Busy: Latency{1e5, p99, 9e5}, Control: Latency{1e5, 5e5, 9e5},
 	}
 }
