@@ -87,7 +87,7 @@ sizing: ## measure how much the calls write and how large the tables become, and
 	go run -C bench ./sizing -write ../docs/sizing.md $(SIZINGFLAGS)
 .PHONY: bench-steady bench-collector bench-size
 bench-collector: ## see what collecting at several paces makes of the p99 of introspection, in ten minutes
-	go run -C bench . -sizes 100000 -conns 1 -works introspect-hit -subjects store -rounds 1 -delays 0 -settings=false -collector-rounds 2 $(BENCHFLAGS)
+	go run -C bench . -only-collector -sizes 100000 -collector-rounds 2 $(BENCHFLAGS)
 bench-size: ## compare the p50 of each work with that on 10 thousand access tokens; 100 million take 150 GB: make bench-size SIZE=100000000
 	go run -C bench . -sizes 10000,$(or $(SIZE),10000000) -conns 1 -subjects store -delays 0 -settings=false -collector-rounds 0 $(BENCHFLAGS)
 bench-steady: ## see whether tables stay as large as they are under steady work, in docs/sizing.md and a plot: make bench-steady LASTS=1h

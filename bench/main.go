@@ -107,6 +107,7 @@ Results are printed; with -write they become docs/performance.md. Lists are sepa
 		return p, err
 	})
 	f.IntVar(&s.CollectorRounds, "collector-rounds", 1, "measurements of the collector, each of at least a whole pass; 0 leaves it out")
+	f.BoolVar(&s.OnlyCollector, "only-collector", false, "measure the collector and nothing else; -write keeps the other results that are there")
 	f.StringVar(&s.Callgrind, "callgrind", "", "folder with the callgrind.out.PID of the processes of the server that DATABASE_URL names: count instructions of the works, and nothing else")
 	f.StringVar(&s.docs, "docs", filepath.Join("..", "docs"), "folder of performance.md and performance/")
 	f.BoolVar(&s.write, "write", false, "write the page, the plot and performance/results.json")
@@ -178,8 +179,15 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	if !s.write {
 		return d.results.Write("")
 	}
-	if err := d.results.Save(kept); err != nil {
+	results := d.results
+	if s.OnlyCollector {
+		if results, err = report.Load(kept); err != nil {
+			return err
+		}
+		results.Collector, results.Collected = d.results.Collector, d.results.Commit
+	}
+	if err := results.Save(kept); err != nil {
 		return err
 	}
-	return d.results.Write(s.docs)
+	return results.Write(s.docs)
 }

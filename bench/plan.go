@@ -21,6 +21,7 @@ type Options struct {
 	TargetRounds int           // of introspection and rotation at the main number of connections, which aims are set for
 	Duration     time.Duration // of a round of store; others do as many operations, but for slower designs, which take as long
 
+	OnlyCollector   bool
 	CollectorRounds int // 0 leaves the collector out
 	Quiet           time.Duration
 	Rate            float64 // introspections per second beside the collector

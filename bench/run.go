@@ -70,7 +70,10 @@ func (d *driver) measure(ctx context.Context) (err error) {
 	if d.Callgrind != "" {
 		return d.instructions(ctx)
 	}
-	stages := d.plan()
+	var stages []stage
+	if !d.OnlyCollector {
+		stages = d.plan()
+	}
 	d.steps = d.CollectorRounds * len(d.Collectors) * len(d.Paces)
 	for _, s := range stages {
 		d.steps += len(s.groups)

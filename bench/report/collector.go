@@ -141,10 +141,14 @@ func (r *Results) collector() string {
 		t.Row(fmt.Sprint(c.Collectors), Count(float64(c.BatchSize)), fmt.Sprint(c.Share), fmt.Sprint(c.Nice), Took(c.batch.Median), Count(c.perSecond.Median)+spread(c.perSecond, Count),
 			Count(c.whereDue.Median), three(c.quiet), three(c.busy), Decimals(c.slowdown.Median)+spread(c.slowdown, Decimals), Decimals(c.controlled.Median)+spread(c.controlled, Decimals))
 	}
+	at := ""
+	if r.Collected != "" {
+		at = " Commit " + r.Collected + "."
+	}
 	return fmt.Sprintf(`Of %s access tokens a fifth has expired, with what belongs to them. Collectors make passes over copies of that, while %s tokens are introspected a
 second. Introspection by itself, beside the collectors and beside a loop take turns of a second; the quantiles are the medians of those of each turn.
 The loop counts rows of `+"`generate_series`"+`, for as long as a batch takes and as often, and touches no table: what it does to introspection is
-what the processors do. A pass also looks at twice as many rows that stay. "Where all is due" leaves that out.
+what the processors do. A pass also looks at twice as many rows that stay. "Where all is due" leaves that out.%s
 
-`, sizeName(all[0].Size), Count(all[0].Rate)) + t.String()
+`, sizeName(all[0].Size), Count(all[0].Rate), at) + t.String()
 }

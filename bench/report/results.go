@@ -26,6 +26,7 @@ type Results struct {
 	Datasets    []Dataset
 	Proxies     []Proxy
 	Collector   []Collector
+	Collected   string `json:",omitzero"` // the commit whose collectors were measured, if by themselves
 	Cells       []Cell
 }
 
