@@ -65,7 +65,7 @@ func mutantsOf(u unit, locks bool, notNull func(table, column string) bool) ([]*
 	return all, nil
 }
 
-var word = regexp.MustCompile(`[A-Za-z][A-Za-z0-9_]{3,}`)
+var word = regexp.MustCompile(`[A-Za-z0-9][A-Za-z0-9_]{3,}`)
 
 // words are those that the change is about, and those of the unit's name: of refresh_token, as of RefreshToken, refreshtoken, refresh and token.
 func (m *mutant) words() []string {

@@ -358,6 +358,25 @@ func TestCollectorSkipsWhatACallHolds(t *testing.T) {
 	}
 }
 
+// A session that stays because something holds it is where the next batch begins.
+func TestSessionThatStaysIsWhereTheNextBatchBegins(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	held, another := w.NewSession(w.User), w.NewSession(w.User)
+	w.expireBy("session", string(held), 2*time.Hour)
+	w.expireBy("session", string(another), time.Hour)
+	for _, wants := range []struct {
+		deleted int64
+		last    *time.Time
+	}{{1, new(w.sessionOf(held).ExpiresAt)}, {0, new(w.sessionOf(held).ExpiresAt)}} {
+		release := w.holding(`SELECT FROM session WHERE id = $1 FOR KEY SHARE`, string(held))
+		row, err := w.Q.DeleteExpiredSessions(w.Ctx, store.DeleteExpiredSessionsParams{BatchSize: 10})
+		w.OK(err)
+		wantEqual(t, "while one is held", row, store.DeleteExpiredSessionsRow{Deleted: wants.deleted, LastExpiresAt: wants.last})
+		release()
+	}
+}
+
 func TestCollectorsSideBySideShareTheWork(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 4)

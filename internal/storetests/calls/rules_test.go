@@ -381,3 +381,16 @@ func TestWhatTheSameCallIssuedBefore(t *testing.T) {
 		wantEqual(t, fmt.Sprintf("rotated: %v", c), got, c.want)
 	}
 }
+
+func TestRuleAboutSessions(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	past, future := "2000-01-01T00:00:00Z", "2100-01-01T00:00:00Z"
+	w.holds(`session_is_live(`+row("session")+`, `+row(`"user"`)+`)`, choices{
+		"ended_at": {nil, past}, "expires_at": {nil, past, future}, "user_sessions_epoch": {nil, 0, 1, 2}, "sessions_epoch": {nil, 1},
+		"suspended_at": {nil, past}, "deleted_at": {nil, past},
+	}, func(x map[string]any) bool {
+		epoch, _ := x["user_sessions_epoch"].(int)
+		return x["ended_at"] == nil && x["expires_at"] == future && x["sessions_epoch"] == 1 && epoch >= 1 && x["suspended_at"] == nil && x["deleted_at"] == nil
+	})
+}

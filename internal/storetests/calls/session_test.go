@@ -425,6 +425,23 @@ func TestNewestSessionNeverEndsWhereAllBeganAtTheSameInstant(t *testing.T) {
 	})
 }
 
+// Sign-ins with a maximum run one after the other for a user, and for each user apart.
+func TestSignInWaitsForThoseOfTheSameUserAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	for user, want := range map[store.UserID]string{w.User: "55P03", w.NewUser(): ""} {
+		release := w.holding(`SELECT FROM "user" WHERE id = $1 FOR NO KEY UPDATE`, string(user))
+		w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
+			exec(`SET LOCAL lock_timeout = '200ms'`)
+			_, err := q.CreateSession(w.Ctx, store.CreateSessionParams{ID: "new", UserID: w.User, Token: fixture.Digest("new"), Lifetime: time.Hour, MaxSessions: 1})
+			if got := pgErrorOf(err).Code; got != want {
+				w.Errorf("while %s is held: %v, want %q", user, err, want)
+			}
+		})
+		release()
+	}
+}
+
 // To authenticate again in a session is no new session: nothing ends, and nobody is notified.
 func TestTheSameSessionAgainCountsForNothing(t *testing.T) {
 	t.Parallel()

@@ -46,6 +46,19 @@ func (w *world) rowsOf(table string, family store.AuthorizationID) (n int) {
 	return n
 }
 
+func TestTokenWithoutARowHasNoDigestAndAnEnd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	for args, want := range map[string]string{
+		"now(), 'digest'": "AccessToken is set", "NULL, 'digest'": "AccessToken is set", "NULL, NULL": "AccessTokenLifetime is without end", "now(), NULL": "",
+	} {
+		_, err := w.Pool.Exec(w.Ctx, `SELECT expiry_without_row(`+args+`)`)
+		if got := pgErrorOf(err).Message; !strings.HasPrefix(got, want) || (got == "") != (want == "") {
+			t.Errorf("%s: %q, want %q", args, got, want)
+		}
+	}
+}
+
 func TestAccessTokenWithoutARowIsKeptByItsRefreshToken(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
