@@ -44,11 +44,12 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		Collectors: []int{1},
 		Paces: []report.Pace{
 			{BatchSize: 1000, Share: 1},
-			{BatchSize: 100, Share: 1},
-			{BatchSize: 100, Share: 0.25},
-			{BatchSize: 100, Share: 0.1},
+			{BatchSize: 1000, Share: 1, Nice: 19},
+			{BatchSize: 1000, Share: 0.1},
+			{BatchSize: db.DefaultBatchSize, Share: db.DefaultShare},
+			{BatchSize: 1000, Share: 0.02},
+			{BatchSize: 100, Share: 0.05},
 			{BatchSize: 25, Share: 0.25},
-			{BatchSize: 25, Share: 0.1},
 		},
 	}}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)

@@ -20,14 +20,14 @@ import (
 const (
 	DefaultRetention      = 24 * time.Hour
 	DefaultEventRetention = 90 * 24 * time.Hour
-	DefaultBatchSize      = 25
-	DefaultShare          = 0.25
+	DefaultBatchSize      = 1000
+	DefaultShare          = 0.05
 	DefaultInterval       = time.Minute
 	MaxBatchSize          = 100_000
 )
 
 // batchesInTurn is how many batches of one step a pass of Run makes before the next step has its turn.
-const batchesInTurn = 4000
+const batchesInTurn = 100
 
 // CollectorOptions say how much a [Collector] keeps and how hard it works. The zero value is a good start.
 type CollectorOptions struct {
@@ -41,13 +41,14 @@ type CollectorOptions struct {
 	EventRetention time.Duration
 
 	// BatchSize is the largest number of rows of each table that one statement touches, at most [MaxBatchSize]. A statement
-	// holds the locks of its rows until it ends, and keeps a processor of the server busy for as long, so a batch should take no
-	// longer than other calls do. Zero means [DefaultBatchSize], which takes less than a rotation does. After a timeout or a deadlock
-	// the batch is halved.
+	// holds the locks of its rows until it ends, and keeps a processor of the server busy for as long. Large batches take less
+	// for each row; with a small Share few calls meet one. Zero means [DefaultBatchSize], which takes some milliseconds where the
+	// rows are in memory. After a timeout or a deadlock the batch is halved.
 	BatchSize int32
 
-	// Share is the part of its time that a collector works, above 0 and at most 1. At 0.25, a batch that took 1 ms is followed by a
-	// rest of 3 ms. A server that is busy takes longer for a batch, and so gets longer rests. Zero means [DefaultShare], 1 no rest.
+	// Share is the part of its time that a collector works, above 0 and at most 1. At 0.05, a batch that took 5 ms is followed by a
+	// rest of 95 ms. A server that is busy takes longer for a batch, and so gets longer rests. Zero means [DefaultShare], with which
+	// some 2,000 rows a second are deleted; raise it if more than that expire. 1 means no rest.
 	Share float64
 
 	// Pause is the least time between two batches. It limits the rate of deletion, and so the write-ahead log that replicas have
@@ -186,7 +187,7 @@ func (c *Collector) CollectBatch(ctx context.Context) (Collected, error) {
 }
 
 // Run makes a pass at once and then one every Interval, until the context ends, and returns the context's error. A step makes
-// at most 4,000 batches in a pass. If rows are left to delete and nothing failed, the next pass follows at once. A step
+// at most 100 batches in a pass. If rows are left to delete and nothing failed, the next pass follows at once. A step
 // that walks a whole table goes on where it stopped. A pass that fails is logged, and the next one tries again, so Run
 // survives an outage of the database.
 func (c *Collector) Run(ctx context.Context) error {

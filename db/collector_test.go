@@ -416,7 +416,7 @@ func TestADeletedClientIsErasedInBoundedStatements(t *testing.T) {
 // A pass of Run is bounded: a walk goes on where the pass before stopped, and begins again behind the last page.
 func TestAWalkGoesOnInTheNextPass(t *testing.T) {
 	t.Parallel()
-	const sessions, pagesInTurn = 4030, 4000
+	const sessions, pagesInTurn = 130, 100
 	d := testdb.New(t, testdb.Options{})
 	for _, sql := range []string{
 		`INSERT INTO "user" (id, name) VALUES ('u', 'Ada')`,
