@@ -394,8 +394,13 @@ func (r *Replica) read(w *replicaRow, dest []any) (reached bool, err error) {
 	ctx, cancel := context.WithTimeout(w.ctx, wait)
 	defer cancel()
 	ends, _ := ctx.Deadline()
+	is := unknown
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
-		is, err := r.ask(ctx, w, dest)
+		before := is
+		is, err = r.ask(ctx, w, dest)
+		if is == unknown && before == onItsWay && ctx.Err() != nil {
+			is, err = onItsWay, nil // the time was up before it had answered once more
+		}
 		switch {
 		case is == unknown && w.ctx.Err() == nil:
 			r.failed.Store(int64(time.Since(r.began) + replicaPause))

@@ -76,6 +76,7 @@ func TestReplica(t *testing.T) {
 		{"without a position the primary answers", withoutPosition},
 		{"a position on an idle primary is one that a standby gets to", idle},
 		{"there is time left for the primary", deadline},
+		{"the time is up while the standby is asked once more", upWhileAsked},
 		{"callers share positions", sharedPositions},
 		{"a role with no rights but to read is enough", reader},
 		{"a server that never was a standby answers at once", neverAStandby},
@@ -317,6 +318,41 @@ func deadline(p *pair) {
 		p.Errorf("%+v, want it answered by the primary", s)
 	}
 }
+
+// upWhileAsked has a standby answer once that it is behind, and not again: it has not failed.
+func upWhileAsked(p *pair) {
+	g := p.grant()
+	p.caughtUp()
+	p.on(`SELECT pg_wal_replay_pause()`)
+	defer p.on(`SELECT pg_wal_replay_resume()`)
+	p.NewUser()
+	r, err := db.OpenReplica(p.Ctx, p.standby.URL, p.Pool, db.Options{ReplicaWait: time.Second, Tracer: &slowAfterOne{}})
+	p.OK(err)
+	p.Cleanup(r.Close)
+	row, err := store.New(r).IntrospectToken(db.After(p.Ctx, p.here(p.Pool)), store.IntrospectTokenParams{Token: fixture.Digest(g.Access), ClientAuthMethod: fixture.Server})
+	p.OK(err)
+	p.Want("IntrospectToken", row.Outcome, store.OutcomeActive)
+	if s := r.Stat(); s != (db.ReplicaStat{Behind: 1}) {
+		p.Errorf("%+v, want it answered by the primary, as the standby was behind", s)
+	}
+}
+
+// slowAfterOne lets one batch pass, and holds each other one until its time is up.
+type slowAfterOne struct {
+	statements
+	batches atomic.Int64
+}
+
+func (s *slowAfterOne) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	if s.batches.Add(1) > 1 {
+		<-ctx.Done()
+	}
+	return ctx
+}
+
+func (s *slowAfterOne) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
+
+func (s *slowAfterOne) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
 
 // statements counts what is sent.
 type statements struct{ n atomic.Int64 }
