@@ -122,6 +122,7 @@ rounds: ## let calls race for longer than make test does: make rounds ROUNDS=100
 	cd internal/storetests && go test ./race -count=1 -timeout 24h -rounds=$(or $(ROUNDS),2000) $(TESTFLAGS)
 # Schedules and lock tables go by the server processes of their connections, which a pooler changes.
 pgbouncer: ## run the contract, the calls and the races through PgBouncer; make pgbouncer MODE=session in another mode
+	@command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || { echo "pgbouncer: PgBouncer is not installed: apt install pgbouncer" >&2; exit 1; }
 	cd storetest && PGBOUNCER=$(or $(MODE),transaction) go test ./contract -count=1 $(TESTFLAGS)
 	cd internal/storetests && PGBOUNCER=$(or $(MODE),transaction) go test ./calls -count=1 -timeout 15m $(TESTFLAGS)
 	cd internal/storetests && PGBOUNCER=$(or $(MODE),transaction) go test ./race -skip '^TestSchedules|^TestLocksOf|^TestLockTables' -count=1 -timeout 15m -rounds=$(or $(ROUNDS),10) $(TESTFLAGS)
