@@ -83,10 +83,10 @@ plans: ## explain and measure every query on a million rows, which takes some mi
 bench: ## compare with other ways to do the same and write docs/performance.md, in about 25 minutes
 	go run -C bench . -write
 	go run -C bench ./endings -write ../docs/performance.md
-sizing: ## measure how much the calls write and how large the tables become, and write docs/sizing.md, in 10 minutes
+sizing: ## measure how much the calls write and how large the tables become, and write docs/sizing.md, in seven minutes
 	go run -C bench ./sizing -write ../docs/sizing.md $(SIZINGFLAGS)
 .PHONY: bench-steady bench-collector bench-size
-bench-collector: ## see what collecting at several paces makes of the p99 of introspection, in ten minutes
+bench-collector: ## see what collecting at several paces makes of the p99 of introspection, in twelve minutes
 	go run -C bench . -only-collector -sizes 100000 -collector-rounds 2 $(BENCHFLAGS)
 bench-size: ## compare the p50 of each work with that on 10 thousand access tokens; 100 million take 150 GB: make bench-size SIZE=100000000
 	go run -C bench . -sizes 10000,$(or $(SIZE),10000000) -conns 1 -subjects store -delays 0 -settings=false -collector-rounds 0 $(BENCHFLAGS)

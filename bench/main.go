@@ -108,7 +108,7 @@ Results are printed; with -write they become docs/performance.md. Lists are sepa
 		return p, err
 	})
 	f.IntVar(&s.CollectorRounds, "collector-rounds", 1, "measurements of the collector, each of at least a whole pass; 0 leaves it out")
-	f.BoolVar(&s.OnlyCollector, "only-collector", false, "measure the collector and nothing else; -write keeps the other results that are there")
+	f.BoolVar(&s.OnlyCollector, "only-collector", false, "measure the collector and nothing else, for which -sizes 100000 is enough; -write keeps the other results that are there")
 	f.StringVar(&s.Callgrind, "callgrind", "", "folder with the callgrind.out.PID of the processes of the server that DATABASE_URL names: count instructions of the works, and nothing else")
 	f.StringVar(&s.docs, "docs", filepath.Join("..", "docs"), "folder of performance.md and performance/")
 	f.BoolVar(&s.write, "write", false, "write the page, the plot and performance/results.json")

@@ -26,8 +26,8 @@ const (
 	MaxBatchSize          = 100_000
 )
 
-// batchesInTurn is how many batches of one step a pass of Run makes before the next step has its turn.
-const batchesInTurn = 100
+// rowsInTurn is how many rows a step may take, or look at, in a pass of Run before the next step has its turn.
+const rowsInTurn = 100_000
 
 // CollectorOptions say how much a [Collector] keeps and how hard it works. The zero value is a good start.
 type CollectorOptions struct {
@@ -48,7 +48,7 @@ type CollectorOptions struct {
 
 	// Share is the part of its time that a collector works, above 0 and at most 1. At 0.05, a batch that took 5 ms is followed by a
 	// rest of 95 ms. A server that is busy takes longer for a batch, and so gets longer rests. Zero means [DefaultShare], with which
-	// some 2,000 rows a second are deleted; raise it if more than that expire. 1 means no rest.
+	// some 2,000 rows a second were deleted on two processors (docs/performance.md); raise it if more expire. 1 means no rest.
 	Share float64
 
 	// Pause is the least time between two batches. It limits the rate of deletion, and so the write-ahead log that replicas have
@@ -186,15 +186,15 @@ func (c *Collector) CollectBatch(ctx context.Context) (Collected, error) {
 	return done, err
 }
 
-// Run makes a pass at once and then one every Interval, until the context ends, and returns the context's error. A step makes
-// at most 100 batches in a pass. If rows are left to delete and nothing failed, the next pass follows at once. A step
+// Run makes a pass at once and then one every Interval, until the context ends, and returns the context's error. A step takes
+// at most 100,000 rows in a pass. If rows are left to delete and nothing failed, the next pass follows at once. A step
 // that walks a whole table goes on where it stopped. A pass that fails is logged, and the next one tries again, so Run
 // survives an outage of the database.
 func (c *Collector) Run(ctx context.Context) error {
-	steps, pace := c.steps(), newPace(c.opts.Share, c.opts.Pause)
+	steps, pace, batches := c.steps(), newPace(c.opts.Share, c.opts.Pause), rowsInTurn/int(c.opts.BatchSize)
 	for {
 		began := time.Now()
-		done, more, err := c.pass(ctx, steps, pace, batchesInTurn)
+		done, more, err := c.pass(ctx, steps, pace, batches)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()

@@ -183,12 +183,12 @@ type stub struct {
 	*store.Queries
 	accessTokens func() error
 	proofs       func(size int32) error
-	sessions     func(after store.SessionID)
+	sessions     func(*store.MarkEndedSessionsParams)
 }
 
 func (s *stub) MarkEndedSessions(ctx context.Context, arg store.MarkEndedSessionsParams) (store.MarkEndedSessionsRow, error) {
 	if s.sessions != nil {
-		s.sessions(arg.AfterID)
+		s.sessions(&arg)
 	}
 	return s.Queries.MarkEndedSessions(ctx, arg)
 }
@@ -416,7 +416,7 @@ func TestADeletedClientIsErasedInBoundedStatements(t *testing.T) {
 // A pass of Run is bounded: a walk goes on where the pass before stopped, and begins again behind the last page.
 func TestAWalkGoesOnInTheNextPass(t *testing.T) {
 	t.Parallel()
-	const sessions, pagesInTurn = 130, 100
+	const sessions, pagesInTurn = 130, 100 // of 1,000 rows, as the collector thinks
 	d := testdb.New(t, testdb.Options{})
 	for _, sql := range []string{
 		`INSERT INTO "user" (id, name) VALUES ('u', 'Ada')`,
@@ -434,13 +434,14 @@ func TestAWalkGoesOnInTheNextPass(t *testing.T) {
 	c := db.NewCollector(&stub{
 		Queries:      d.Store,
 		accessTokens: func() error { passes++; return nil },
-		sessions: func(after store.SessionID) {
-			pages = append(pages, fmt.Sprintf("%d:%s", passes, after))
+		sessions: func(p *store.MarkEndedSessionsParams) {
+			p.PageSize = 1
+			pages = append(pages, fmt.Sprintf("%d:%s", passes, p.AfterID))
 			if len(pages) == sessions+10 {
 				cancel()
 			}
 		},
-	}, db.CollectorOptions{BatchSize: 1, Share: 1, Interval: time.Millisecond})
+	}, db.CollectorOptions{BatchSize: 1000, Share: 1, Interval: time.Millisecond})
 	if err := c.Run(ctx); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
