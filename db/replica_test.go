@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,12 +107,15 @@ func TestPositionsAreSharedByThoseWhoCameBefore(t *testing.T) {
 			return at, ctx.Err()
 		}}
 		var first, rest, last []Position
+		var mu sync.Mutex // those who share a position get it at the same time
 		ask := func(got *[]Position) {
 			go func() {
 				at, err := p.next(t.Context())
 				if err != nil {
 					t.Error(err)
 				}
+				mu.Lock()
+				defer mu.Unlock()
 				*got = append(*got, at)
 			}()
 			synctest.Wait()
